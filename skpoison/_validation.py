@@ -1,0 +1,141 @@
+"""The checks that every public method makes, and the words in which each fails.
+
+A failure names the parameter, the rule and the value: "`budget` must be >= 0, got -1.0".
+"""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+
+def check_real(value, name, *, low=None, high=None):
+    """Return `value` as a float, or raise unless it is a finite number in [low, high]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"`{name}` must be a real number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"`{name}` must be finite, got {value}")
+    return float(_check_bounds(value, name, low, high))
+
+
+def check_int(value, name, *, low=None, high=None):
+    """Return `value` as an int, or raise unless it is an integer in [low, high]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}")
+    return int(_check_bounds(value, name, low, high))
+
+
+def check_bool(value, name):
+    """Return `value` as a bool, or raise unless it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _check_bounds(value, name, low, high):
+    if low is not None and value < low:
+        raise ValueError(f"`{name}` must be >= {low}, got {value}")
+    if high is not None and value > high:
+        raise ValueError(f"`{name}` must be <= {high}, got {value}")
+    return value
+
+
+def check_choice(value, name, options):
+    """Return `value`, or raise unless it is one of the strings `options`."""
+    if not isinstance(value, str) or value not in options:
+        words = ", ".join(repr(option) for option in options)
+        raise ValueError(f"`{name}` must be one of {words}, got {value!r}")
+    return value
+
+
+def check_interval(value, name):
+    """Return `value` as two floats (low, high) with low < high; None stays None."""
+    if value is None:
+        return None
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` must be None or a pair (low, high), got {value!r}") from None
+    low, high = check_real(low, f"{name}[0]"), check_real(high, f"{name}[1]")
+    if not low < high:
+        raise ValueError(f"`{name}` must have low < high, got {value!r}")
+    return low, high
+
+
+def check_inside(X, interval, name):
+    """Raise unless every value of the array `X` lies in the closed `interval` (None: anything)."""
+    if interval is None:
+        return
+    low, high = X.min(), X.max()
+    if low < interval[0] or high > interval[1]:
+        raise ValueError(
+            f"X must lie inside `{name}` = {interval}, got values from {low} to {high}; "
+            f"scale X or set `{name}`"
+        )
+
+
+def check_rows(estimator, X, *, reset):
+    """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
+
+    Floats keep their dtype, integers and booleans become float32 with the same values. With
+    `reset` the estimator learns `n_features_in_` (the product of the trailing axes),
+    `input_shape_` (the trailing axes) and `feature_names_in_`; else X is checked against them.
+    Never copies more than a conversion needs: callers that write must copy first.
+    """
+    if not hasattr(X, "shape"):
+        X = check_array(X, allow_nd=True, ensure_all_finite=False)
+    shape = tuple(X.shape)
+    if len(shape) > 2:
+        if not reset and shape[1:] != estimator.input_shape_:
+            _raise_shape(estimator, shape[1:])
+        X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
+    X = validate_data(estimator, X, reset=reset)
+    if reset:
+        estimator.input_shape_ = shape[1:]
+    elif shape[1:] != estimator.input_shape_:
+        _raise_shape(estimator, shape[1:])
+    if X.dtype.kind != "f":
+        X = X.astype(np.float32)
+    return X.reshape(len(X), *estimator.input_shape_)
+
+
+def _raise_shape(estimator, shape):
+    raise ValueError(
+        f"X must have rows of shape {estimator.input_shape_}, as in the fit of "
+        f"{type(estimator).__name__}, got {tuple(shape)}"
+    )
+
+
+def check_labels(y, n_rows=None, *, min_classes=2):
+    """Return y as a 1-D array of class labels and the sorted classes."""
+    if y is None:
+        raise ValueError("y must be given: requires y to be passed, but the target y is None")
+    y = column_or_1d(y, warn=True)
+    y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+    check_classification_targets(y)
+    if n_rows is not None and len(y) != n_rows:
+        raise ValueError(
+            f"y must have one label for each row of X: {n_rows} rows, got {len(y)} labels "
+            "(inconsistent numbers of samples)"
+        )
+    classes = np.unique(y)
+    if len(classes) < min_classes:
+        raise ValueError(
+            f"y must have at least {min_classes} classes, got {len(classes)} class: "
+            f"{classes.tolist()}"
+        )
+    return y, classes
+
+
+def check_known_labels(y, classes, owner):
+    """Return the index of each label of y in the sorted `classes`, or raise for a label outside."""
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y must have only labels that {owner} knows ({classes.tolist()}), "
+            f"got {unknown.tolist()}"
+        )
+    return np.searchsorted(classes, y)

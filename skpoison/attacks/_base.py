@@ -1,0 +1,311 @@
+"""What all attacks share: the base checks the data and holds the budget, an attack is one hook."""
+
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import (
+    check_choice,
+    check_inside,
+    check_interval,
+    check_labels,
+    check_real,
+    check_rows,
+)
+from ._projections import PROJECTIONS, row_norms
+
+
+class BaseAttack(BaseEstimator, metaclass=ABCMeta):
+    """Base of all attacks: what an attack does is `_poison`, all else is here.
+
+    An attack changes training data and nothing else: not the caller's arrays, and neither the
+    number nor the order of the rows. Write a subclass of `BaseFeatureAttack` or `BaseLabelAttack`
+    rather than of this class, unless the attack changes features and labels together.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels that `fit` or `poison` was given.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows that changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+    """
+
+    def fit(self, X, y):
+        """Run the attack on (X, y) and keep what it found out, not the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows.
+        y : array-like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        self : object
+        """
+        self.poison(X, y)
+        return self
+
+    def poison(self, X, y):
+        """Run the attack on training data and return them poisoned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows. Floats keep their dtype, integers become float32 unscaled.
+        y : array-like of shape (n,)
+            Their labels, of any kind.
+
+        Returns
+        -------
+        X_poisoned : ndarray or DataFrame of the shape of X
+            A new array, or a DataFrame if X is one.
+        y_poisoned : ndarray or Series of shape (n,)
+            A new array, or a Series if y is one.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or X or y cannot be used.
+        """
+        self._check_parameters()
+        rows = check_rows(self, X, reset=True)
+        labels, classes = check_labels(y, len(rows))
+        self._check_data(rows)
+        self.classes_ = classes
+        X_new, y_new = self._poison(rows, labels, check_random_state(self.random_state))
+        moved = (X_new != rows).reshape(len(rows), -1).any(axis=1)
+        self.poison_indices_ = np.flatnonzero(moved | (y_new != labels))
+        return _like(X_new, X), _like(y_new, y)
+
+    def _check_parameters(self):
+        """Hook: raise if a parameter is out of its range."""
+
+    def _check_data(self, X):
+        """Hook: raise if the rows cannot be attacked."""
+
+    @abstractmethod
+    def _poison(self, X, y, random_state):
+        """Hook: return new arrays (X, y), same rows in the same order; the inputs unchanged."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
+    """Base of attacks on features: the hook `_perturb` proposes, this class holds the budget.
+
+    As a transformer, ``fit_transform(X, y)`` returns the poisoned X and ``transform(X)`` returns X:
+    in a Pipeline the attack poisons what the next step is trained on and leaves prediction alone.
+
+    Parameters
+    ----------
+    norm : {"l2,1", "l2,inf"}, default="l2,1"
+        The norm of the perturbations delta that is bounded: the sum of the row norms (regime A of
+        [1]_) or each row norm (regime B).
+    budget : float, default=300.0
+        With "l2,1" the corruption rate C: sum_i ||delta_i||_2 <= C sqrt(n), n being the rows given
+        to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
+    clip : tuple of (float, float) or None, default=(0.0, 1.0)
+        The box in which X lies and must stay; None: no box.
+    max_fraction : float, default=1.0
+        Share of rows that may change, the most damaging kept.
+    random_state : int, RandomState instance or None, default=None
+        What the attack's random choices depend on.
+
+    Attributes
+    ----------
+    budget_ : float
+        The bound in absolute terms: C sqrt(n), or B.
+    budget_spent_ : float
+        What was used of it: the sum of the row norms, or with "l2,inf" their mean (over the rows
+        that may change).
+    perturbation_norms_ : ndarray of shape (n,)
+        Euclidean norm of each row's perturbation.
+    classes_, poison_indices_, n_features_in_, input_shape_
+        As in `BaseAttack`.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
+
+    Examples
+    --------
+    An attack in three lines: pull every row towards the mean of all.
+
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison.attacks import BaseFeatureAttack
+    >>> class Shrink(BaseFeatureAttack):
+    ...     def _perturb(self, X, y, random_state):
+    ...         return X.mean(axis=0) - X
+    >>> X, y = load_digits(return_X_y=True)
+    >>> attack = Shrink(norm="l2,inf", budget=0.5).fit(X / 16, y)
+    >>> bool(attack.perturbation_norms_.max() <= 0.5 + 1e-9)
+    True
+    """
+
+    max_fraction = 1.0
+
+    def __init__(
+        self, *, norm="l2,1", budget=300.0, clip=(0.0, 1.0), max_fraction=1.0, random_state=None
+    ):
+        self.norm = norm
+        self.budget = budget
+        self.clip = clip
+        self.max_fraction = max_fraction
+        self.random_state = random_state
+
+    def fit_transform(self, X, y):
+        """Run the attack and return the poisoned X: what the next step is trained on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows.
+        y : array-like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        X_poisoned : ndarray or DataFrame of the shape of X
+        """
+        return self.poison(X, y)[0]
+
+    def transform(self, X):
+        """Return X as it is: data that are predicted or scored are not attacked.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        X : ndarray or DataFrame
+            A copy.
+        """
+        check_is_fitted(self)
+        return _like(np.array(check_rows(self, X, reset=False)), X)
+
+    @abstractmethod
+    def _perturb(self, X, y, random_state):
+        """Hook: return the wanted perturbation, shape of X; budget and box are seen to after it."""
+
+    def _damage(self, X, y, delta):
+        """Hook: what each row's perturbation is worth, (n,), to choose the rows that may change."""
+        return row_norms(delta)
+
+    def _check_parameters(self):
+        check_choice(self.norm, "norm", PROJECTIONS)
+        check_real(self.budget, "budget", low=0)
+        check_interval(self.clip, "clip")
+        check_real(self.max_fraction, "max_fraction", low=0, high=1)
+
+    def _check_data(self, X):
+        check_inside(X, check_interval(self.clip, "clip"), "clip")
+
+    def _radius(self, n_rows):
+        """The bound in absolute terms."""
+        return float(self.budget) * (np.sqrt(n_rows) if self.norm == "l2,1" else 1.0)
+
+    def _n_changeable(self, n_rows):
+        return int(self.max_fraction * n_rows)
+
+    def _poison(self, X, y, random_state):
+        wanted = np.asarray(self._perturb(X, y, random_state)).astype(X.dtype, copy=False)
+        delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
+        changeable = self._n_changeable(len(X))
+        if changeable < np.count_nonzero(row_norms(delta)):
+            # A stable sort, so that ties go to the first rows whatever the platform.
+            order = np.argsort(-self._damage(X, y, delta), kind="stable")
+            delta[order[changeable:]] = 0
+        X_new = X + delta
+        if self.clip is not None:
+            np.clip(X_new, *np.asarray(self.clip, dtype=X.dtype), out=X_new)
+        # What was done, measured on the rows returned: rounding and box included.
+        norms = row_norms(X_new.astype(np.float64) - X)
+        self.budget_ = self._radius(len(X))
+        self.perturbation_norms_ = norms
+        self.budget_spent_ = float(
+            norms.sum() if self.norm == "l2,1" else norms.sum() / max(changeable, 1)
+        )
+        return X_new, y.copy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class BaseLabelAttack(BaseAttack):
+    """Base of attacks on labels: the hook `_relabel` gives new labels.
+
+    As a sampler it has `fit_resample` and no `transform`: it works in imbalanced-learn's Pipeline,
+    and in scikit-learn inside `PoisonedClassifier` (a scikit-learn transformer cannot change y).
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        What the attack's random choices depend on.
+
+    Examples
+    --------
+    An attack in two lines: all labels become the first class.
+
+    >>> import numpy as np
+    >>> from skpoison.attacks import BaseLabelAttack
+    >>> class AllFirst(BaseLabelAttack):
+    ...     def _relabel(self, X, codes, n_classes, random_state):
+    ...         return np.zeros_like(codes)
+    >>> X_poisoned, y_poisoned = AllFirst().poison([[0.0], [1.0], [2.0]], ["b", "a", "b"])
+    >>> y_poisoned.tolist()
+    ['a', 'a', 'a']
+    """
+
+    def __init__(self, *, random_state=None):
+        self.random_state = random_state
+
+    def fit_resample(self, X, y):
+        """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Training rows.
+        y : array-like of shape (n,)
+            Clean labels.
+
+        Returns
+        -------
+        X_poisoned, y_poisoned
+            As `poison` returns them.
+        """
+        return self.poison(X, y)
+
+    @abstractmethod
+    def _relabel(self, X, codes, n_classes, random_state):
+        """Hook: return new codes of shape (n,), indices into `classes_`; the inputs unchanged."""
+
+    def _poison(self, X, y, random_state):
+        codes = np.searchsorted(self.classes_, y)
+        new = self._relabel(X, codes, len(self.classes_), random_state)
+        return X.copy(), self.classes_[new]
+
+
+def _like(values, original):
+    """`values` in a DataFrame or Series with the labels of `original`, if that is one."""
+    if not hasattr(original, "iloc"):
+        return values
+    if values.ndim == 1:
+        return type(original)(values, index=original.index, name=getattr(original, "name", None))
+    return type(original)(values, index=original.index, columns=original.columns)

@@ -1,0 +1,137 @@
+from sklearn.base import clone
+from sklearn.pipeline import _name_estimators
+
+from ._base import BaseAttack
+
+
+class ChainedAttack(BaseAttack):
+    """Several attacks in turn, each on what the one before left: features and labels together.
+
+    The paper's unified model of a poisoned oracle ([1]_, Section 2) covers any mix of attacks. A
+    sampler: it has `fit_resample` and no `transform`.
+
+    Parameters
+    ----------
+    attacks : list of attacks
+        In the order of their turn. Their parameters are reached by the lower-case name of the
+        class, as in `make_pipeline`: ``labelflip__rate``, or ``labelflip-2__rate`` if it recurs.
+
+    Attributes
+    ----------
+    attacks_ : list of attacks
+        The fitted clones.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows that changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import ChainedAttack, LabelFlip, RandomNoise
+    >>> X, y = load_digits(return_X_y=True)
+    >>> noise = RandomNoise(norm="l2,inf", budget=0.5, random_state=0)
+    >>> attack = ChainedAttack([noise, LabelFlip(0.2, random_state=0)])
+    >>> X_poisoned, y_poisoned = attack.poison(X / 16, y)
+    >>> attack.get_params()["labelflip__rate"]
+    0.2
+    """
+
+    # Its attacks have seeds of their own.
+    random_state = None
+
+    def __init__(self, attacks):
+        self.attacks = attacks
+
+    def fit_resample(self, X, y):
+        """Run the attacks: `poison` under the name that imbalanced-learn's Pipeline calls.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows.
+        y : array-like of shape (n,)
+            Clean labels.
+
+        Returns
+        -------
+        X_poisoned, y_poisoned
+            As `poison` returns them.
+        """
+        return self.poison(X, y)
+
+    def _check_parameters(self):
+        if not isinstance(self.attacks, (list, tuple)) or not self.attacks:
+            raise ValueError(f"`attacks` must be a non-empty list of attacks, got {self.attacks!r}")
+        for attack in self.attacks:
+            if not hasattr(attack, "poison"):
+                raise TypeError(
+                    f"`attacks` must hold attacks (with a `poison` method), got {attack!r}"
+                )
+
+    def _poison(self, X, y, random_state):
+        X, y = X.copy(), y.copy()
+        fitted = []
+        for attack in self.attacks:
+            fitted.append(clone(attack))
+            X, y = fitted[-1].poison(X, y)
+        self.attacks_ = fitted
+        return X, y
+
+    def get_params(self, deep=True):
+        """Get the parameters, with `deep` those of the attacks too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the attacks' own.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+        """
+        params = {"attacks": self.attacks}
+        if deep and isinstance(self.attacks, (list, tuple)):
+            for name, attack in _name_estimators(self.attacks):
+                if hasattr(attack, "get_params"):
+                    params[name] = attack
+                    for key, value in attack.get_params(deep=True).items():
+                        params[f"{name}__{key}"] = value
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of this object or, by ``name__parameter``, of an attack.
+
+        Parameters
+        ----------
+        **params
+            Names as `get_params` lists them.
+
+        Returns
+        -------
+        self : ChainedAttack
+        """
+        if "attacks" in params:
+            self.attacks = params.pop("attacks")
+        names = [name for name, _ in _name_estimators(self.attacks)]
+        # A list of its own: the list may be shared with the object that this one was cloned from.
+        attacks = [params.pop(name, attack) for name, attack in _name_estimators(self.attacks)]
+        for key, value in params.items():
+            name, _, rest = key.partition("__")
+            if name not in names or not rest:
+                raise ValueError(
+                    f"Invalid parameter {key!r} for ChainedAttack: its attacks are named {names}"
+                )
+            attacks[names.index(name)].set_params(**{rest: value})
+        if params or attacks != list(self.attacks):
+            self.attacks = attacks
+        return self

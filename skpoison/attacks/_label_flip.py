@@ -1,0 +1,113 @@
+import numpy as np
+
+from .._validation import check_choice, check_real
+from ._base import BaseLabelAttack
+
+
+class LabelFlip(BaseLabelAttack):
+    """Regime C: change the label of a random share of the rows.
+
+    Parameters
+    ----------
+    rate : float, default=0.1
+        Probability (or with ``sampling="exact"`` share) of rows whose label changes: the paper's
+        beta. Ignored when `transition` is a matrix.
+    transition : {"next", "uniform"} or array-like of shape (n_classes, n_classes), default="next"
+        "next": class i becomes (i + 1) mod K in the order of `classes_`, as in Section 5 of [1]_;
+        with two classes, the sign flip. "uniform": any other class, all equally likely. A matrix:
+        row i holds the probabilities that class i becomes each class.
+    sampling : {"bernoulli", "exact"}, default="bernoulli"
+        Whether each row is drawn by itself, or exactly round(rate n) rows are. "exact" with a
+        matrix is an error.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of rows and labels.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels that `fit` or `poison` was given.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows whose label changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021,
+       Sections 3.3 and 5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import LabelFlip
+    >>> X, y = load_digits(return_X_y=True)
+    >>> attack = LabelFlip(rate=0.3, sampling="exact", random_state=0)
+    >>> X_poisoned, y_poisoned = attack.poison(X, y)
+    >>> int((y_poisoned != y).sum()), round(0.3 * len(y))
+    (539, 539)
+    """
+
+    def __init__(self, rate=0.1, *, transition="next", sampling="bernoulli", random_state=None):
+        self.rate = rate
+        self.transition = transition
+        self.sampling = sampling
+        self.random_state = random_state
+
+    def _check_parameters(self):
+        check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
+        if isinstance(self.transition, str) or self.transition is None:
+            check_choice(self.transition, "transition", ("next", "uniform"))
+            check_real(self.rate, "rate", low=0, high=1)
+            return
+        matrix = self._matrix()
+        if self.sampling == "exact":
+            raise ValueError(
+                "`sampling` must be 'bernoulli' when `transition` is a matrix, got 'exact'"
+            )
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"`transition` must be a square matrix, got shape {matrix.shape}")
+        if not np.isfinite(matrix).all() or (matrix < 0).any():
+            raise ValueError("`transition` must have finite entries >= 0, got others")
+        sums = matrix.sum(axis=1)
+        if not np.allclose(sums, 1, rtol=0, atol=1e-6):
+            raise ValueError(f"`transition` must have rows that sum to 1, got {sums.tolist()}")
+
+    def _matrix(self):
+        try:
+            return np.asarray(self.transition, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "`transition` must be 'next', 'uniform' or a matrix of numbers, "
+                f"got {self.transition!r}"
+            ) from None
+
+    def _relabel(self, X, codes, n_classes, random_state):
+        if not isinstance(self.transition, str):
+            return self._draw_from_matrix(codes, n_classes, random_state)
+        n = len(codes)
+        if self.sampling == "exact":
+            rows = random_state.permutation(n)[: round(self.rate * n)]
+        else:
+            rows = np.flatnonzero(random_state.random_sample(n) < self.rate)
+        if self.transition == "next":
+            shift = 1
+        else:
+            # A draw for every row, so that a row's new label does not depend on which others flip.
+            shift = random_state.randint(1, n_classes, size=n)[rows]
+        new = codes.copy()
+        new[rows] = (codes[rows] + shift) % n_classes
+        return new
+
+    def _draw_from_matrix(self, codes, n_classes, random_state):
+        matrix = self._matrix()
+        if len(matrix) != n_classes:
+            raise ValueError(
+                f"`transition` must have a row for each of the {n_classes} classes in y, "
+                f"got shape {matrix.shape}"
+            )
+        bounds = np.cumsum(matrix, axis=1)
+        bounds /= bounds[:, -1:]
+        draws = random_state.random_sample(len(codes))
+        return (draws[:, np.newaxis] >= bounds[codes]).sum(axis=1)

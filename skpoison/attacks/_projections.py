@@ -1,0 +1,146 @@
+"""Euclidean projections of perturbations onto the two budgets of the paper."""
+
+import math
+
+import numpy as np
+import torch
+
+from .._validation import check_real
+
+
+def row_norms(delta):
+    """Euclidean norm of each row, as a float64 array of shape (n,)."""
+    if isinstance(delta, torch.Tensor):
+        flat = delta.detach().reshape(len(delta), math.prod(delta.shape[1:]))
+        return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).cpu().numpy()
+    flat = delta.reshape(len(delta), math.prod(delta.shape[1:]))
+    return np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
+
+
+def project_l21(delta, radius):
+    """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
+
+    Every row keeps its direction, and its norm is lowered by one and the same threshold (at least to
+    0): the projection of the row norms onto the l1 ball [1]_. The budget of regime A.
+
+    Parameters
+    ----------
+    delta : ndarray or torch.Tensor of shape (n, ...)
+        Perturbations, one a row; real floats.
+    radius : float
+        Sum of row norms to stay within, >= 0.
+
+    Returns
+    -------
+    projected : ndarray or torch.Tensor of shape (n, ...)
+        A new array of the type and dtype of `delta`; equal to it inside the ball.
+
+    Raises
+    ------
+    TypeError
+        If `delta` is no array or tensor of floats.
+    ValueError
+        If `radius` is negative or not finite, or `delta` has NaN or infinity.
+
+    Notes
+    -----
+    O(n log n) in the rows n. Where rounding to the dtype could leave the ball, the rows are shrunk
+    by one unit of its precision.
+
+    References
+    ----------
+    .. [1] Duchi, Shalev-Shwartz, Singer, Chandra, "Efficient Projections onto the l1-Ball for
+       Learning in High Dimensions", ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpoison import project_l21
+    >>> project_l21(np.array([[3.0, 4.0], [0.0, 1.0]]), radius=3.0)
+    array([[1.8, 2.4], [0. , 0. ]])
+    """
+    norms, radius = _check(delta, radius)
+    total = norms.sum()
+    if total <= radius:
+        return _copy(delta)
+    return _scale(delta, np.maximum(norms - _threshold(norms, radius), 0), norms)
+
+
+def project_l2inf(delta, radius):
+    """Project rows onto the l2,inf ball: the nearest delta' with every ||delta'_i||_2 <= radius.
+
+    The budget of regime B.
+
+    Parameters
+    ----------
+    delta : ndarray or torch.Tensor of shape (n, ...)
+        Perturbations, one a row; real floats.
+    radius : float
+        Norm that each row may have, >= 0.
+
+    Returns
+    -------
+    projected : ndarray or torch.Tensor of shape (n, ...)
+        A new array of the type and dtype of `delta`; rows inside the ball are unchanged.
+
+    Raises
+    ------
+    TypeError
+        If `delta` is no array or tensor of floats.
+    ValueError
+        If `radius` is negative or not finite, or `delta` has NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpoison import project_l2inf
+    >>> project_l2inf(np.array([[3.0, 4.0], [0.0, 1.0]]), radius=2.0)
+    array([[1.2, 1.6], [0. , 1. ]])
+    """
+    norms, radius = _check(delta, radius)
+    return _scale(delta, np.minimum(norms, radius), norms)
+
+
+PROJECTIONS = {"l2,1": project_l21, "l2,inf": project_l2inf}
+
+
+def _check(delta, radius):
+    radius = check_real(radius, "radius", low=0)
+    is_tensor = isinstance(delta, torch.Tensor)
+    if not is_tensor and not isinstance(delta, np.ndarray):
+        raise TypeError(f"`delta` must be an ndarray or a torch.Tensor, got {type(delta).__name__}")
+    if not (delta.is_floating_point() if is_tensor else delta.dtype.kind == "f"):
+        raise TypeError(f"`delta` must have a real float dtype, got {delta.dtype}")
+    if delta.ndim == 0:
+        raise ValueError("`delta` must have rows, got a scalar")
+    norms = row_norms(delta)
+    if not np.isfinite(norms).all():
+        raise ValueError("`delta` must be finite, got NaN or infinity in a row or its norm")
+    return norms, radius
+
+
+def _threshold(norms, radius):
+    """The t > 0 with sum_i max(norms_i - t, 0) = radius, for a radius under the sum of norms."""
+    ordered = np.sort(norms)[::-1]
+    excess = np.cumsum(ordered) - radius
+    thresholds = excess / np.arange(1, len(norms) + 1)
+    return thresholds[np.flatnonzero(ordered > thresholds)[-1]] if radius > 0 else ordered[0]
+
+
+def _scale(delta, target, norms):
+    """Rows of `delta` with norms lowered to `target`; those that keep theirs stay bit for bit."""
+    is_tensor = isinstance(delta, torch.Tensor)
+    eps = torch.finfo(delta.dtype).eps if is_tensor else np.finfo(delta.dtype).eps
+    lowered = target < norms
+    factors = np.ones(len(norms))
+    factors[lowered] = target[lowered] / norms[lowered] * (1 - eps)
+    shape = (len(norms),) + (1,) * (delta.ndim - 1)
+    if is_tensor:
+        return delta * torch.as_tensor(factors, dtype=delta.dtype, device=delta.device).reshape(
+            shape
+        )
+    return delta * factors.astype(delta.dtype).reshape(shape)
+
+
+def _copy(delta):
+    return delta.clone() if isinstance(delta, torch.Tensor) else delta.copy()

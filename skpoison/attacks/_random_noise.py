@@ -1,0 +1,120 @@
+import numpy as np
+
+from .._validation import check_interval, check_real
+from ._base import BaseFeatureAttack
+
+
+class RandomNoise(BaseFeatureAttack):
+    """The control of an attack on features: the same budget, spent in random directions.
+
+    Each row moves along a direction drawn uniformly from the sphere, as far as its norm says once
+    the box has clipped it. An attack is worth its name only if it hurts more than this.
+
+    Parameters
+    ----------
+    norm : {"l2,1", "l2,inf"}, default="l2,1"
+        The norm that is bounded, as in `CleanLabelPGA`. With "l2,1" all rows get an equal share.
+    budget : float, default=300.0
+        The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
+    clip : tuple of (float, float) or None, default=(0.0, 1.0)
+        The box in which X lies and must stay; None: no box.
+    norms : array-like of shape (n,), default=None
+        Norm that each row's perturbation has after clipping, such as the `perturbation_norms_` of
+        an attack; then `norm` and `budget` only say how it is accounted, and must allow it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the directions.
+
+    Attributes
+    ----------
+    budget_, budget_spent_ : float
+        The bound in absolute terms, and what was used of it.
+    perturbation_norms_ : ndarray of shape (n,)
+        Euclidean norm of each row's perturbation.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows that changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+
+    Notes
+    -----
+    A row too close to its box for its norm along the drawn direction is sent towards the far sides
+    of the box, with the drawn proportions: any norm that another perturbation reached inside the
+    box can be reached so.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import RandomNoise
+    >>> X, y = load_digits(return_X_y=True)
+    >>> noise = RandomNoise(norm="l2,inf", budget=1.0, random_state=0).fit(X / 16, y)
+    >>> bool(np.allclose(noise.perturbation_norms_, 1.0, atol=1e-3))
+    True
+    """
+
+    def __init__(
+        self, *, norm="l2,1", budget=300.0, clip=(0.0, 1.0), norms=None, random_state=None
+    ):
+        self.norm = norm
+        self.budget = budget
+        self.clip = clip
+        self.norms = norms
+        self.random_state = random_state
+
+    def _check_data(self, X):
+        super()._check_data(X)
+        norms = self._target_norms(len(X))
+        if norms.shape != (len(X),):
+            raise ValueError(
+                f"`norms` must have one value for each of the {len(X)} rows of X, "
+                f"got shape {norms.shape}"
+            )
+        if not np.isfinite(norms).all() or (norms < 0).any():
+            raise ValueError("`norms` must be finite and >= 0, got others")
+        used = norms.sum() if self.norm == "l2,1" else norms.max()
+        # The norms of an attack use its budget up, to float rounding.
+        if used > self._radius(len(X)) * (1 + 1e-5):
+            raise ValueError(
+                f"`norms` must keep to `budget` = {self.budget} ({self._radius(len(X))} in "
+                f"{self.norm!r}), got {used}"
+            )
+
+    def _target_norms(self, n_rows):
+        if self.norms is not None:
+            return np.asarray(self.norms, dtype=np.float64)
+        share = n_rows if self.norm == "l2,1" else 1
+        return np.full(n_rows, self._radius(n_rows) / share)
+
+    def _perturb(self, X, y, random_state):
+        flat = X.reshape(len(X), -1).astype(np.float64)
+        direction = random_state.standard_normal(flat.shape)
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        target = self._target_norms(len(X))
+        if self.clip is None:
+            delta = direction * target[:, np.newaxis]
+        else:
+            delta = _move_in_box(flat, direction, target, check_interval(self.clip, "clip"))
+        return delta.reshape(X.shape)
+
+
+def _move_in_box(X, direction, target, box):
+    """Move each row along its direction until it has its target norm after clipping."""
+    low, high = box
+    reach = np.linalg.norm(np.where(direction > 0, high - X, X - low), axis=1)
+    stuck = reach < target
+    far = np.where(high - X[stuck] > X[stuck] - low, 1.0, -1.0)
+    direction[stuck] = np.abs(direction[stuck]) * far
+    # The clipped norm grows with the distance: bisect it, for all rows at once.
+    nearest = np.zeros(len(X))
+    farthest = (high - low) / np.abs(direction).clip(1e-12).min(axis=1)
+    for _ in range(60):
+        middle = (nearest + farthest) / 2
+        moved = np.clip(X + direction * middle[:, np.newaxis], low, high) - X
+        short = np.linalg.norm(moved, axis=1) < target
+        nearest = np.where(short, middle, nearest)
+        farthest = np.where(short, farthest, middle)
+    return np.clip(X + direction * farthest[:, np.newaxis], low, high) - X

@@ -1,0 +1,7 @@
+"""Torch modules with a `width`: nothing else than layers."""
+
+from ._linear import Linear
+from ._mlp import MLP
+from ._mnist import MnistConvNet
+
+__all__ = ["MLP", "Linear", "MnistConvNet"]

@@ -1,0 +1,47 @@
+from torch import nn
+
+
+class MLP(nn.Module):
+    """Multi-layer perceptron with ReLU: `depth` hidden layers of `width` units each.
+
+    Parameters
+    ----------
+    n_features : int
+        Features in a row: the product of the trailing axes of X.
+    n_classes : int
+        Number of classes.
+    width : int, default=100
+        Units in each hidden layer.
+    depth : int, default=1
+        Number of hidden layers.
+
+    Notes
+    -----
+    Inside `NetClassifier`, `n_features` and `n_classes` are learned from the data, and a study of
+    capacity varies ``module__width``. Weights start as PyTorch initialises them, as in Section 5
+    of [1]_.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skpoison.modules import MLP
+    >>> MLP(n_features=64, n_classes=10, width=16)(torch.zeros(5, 64)).shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(self, n_features, n_classes, width=100, depth=1):
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"`depth` must be >= 1, got {depth}")
+        layers = [nn.Flatten()]
+        for fan_in in [n_features] + [width] * (depth - 1):
+            layers += [nn.Linear(fan_in, width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, n_classes))
+
+    def forward(self, X):
+        """Logits of shape (n, n_classes) for rows of any shape (n, ...)."""
+        return self.layers(X)

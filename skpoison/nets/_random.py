@@ -1,0 +1,23 @@
+"""Randomness that is local to a block of code."""
+
+import threading
+from contextlib import contextmanager
+
+import torch
+
+# Threads share torch's global generators, and PyTorch's initialisation and dropout draw from
+# them: a block that seeds them must run alone, or two fits would draw from each other's stream.
+_ALONE = threading.RLock()
+
+
+@contextmanager
+def local_seed(seed, device):
+    """Seed torch's generators of the CPU and of `device` in the block; restore them after it."""
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    with _ALONE, torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
