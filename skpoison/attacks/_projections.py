@@ -20,8 +20,8 @@ def row_norms(delta):
 def project_l21(delta, radius):
     """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
 
-    Every row keeps its direction, and its norm is lowered by one and the same threshold (at least to
-    0): the projection of the row norms onto the l1 ball [1]_. The budget of regime A.
+    Every row keeps its direction, and its norm is lowered by one threshold for all (not below 0):
+    the projection of the row norms onto the l1 ball [1]_. The budget of regime A.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 import numpy as np
 
-from .._validation import check_interval, check_real
+from .._validation import check_interval
 from ._base import BaseFeatureAttack
 
 

@@ -1,0 +1,171 @@
+"""The places where skorch lets a subclass in: what `NetClassifier` does there."""
+
+import inspect
+
+import torch
+from sklearn.utils import check_random_state
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog
+from skorch.dataset import Dataset
+from skorch.utils import is_dataset, noop
+
+from ._batches import TensorBatches
+from ._random import local_seed
+
+
+class StopTraining(Exception):
+    """A callback ended the training early, as opposed to the user's Ctrl-C."""
+
+
+class SkorchHooks(NeuralNetClassifier):
+    """Device, callbacks, components, batches and epochs of a `NetClassifier`."""
+
+    # skorch reads `device` wherever it moves data; it must see a device that torch knows, while
+    # `get_params` and `clone` must see "auto".
+    @property
+    def device(self):
+        device = self.__dict__["device"]
+        if device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return device
+
+    @device.setter
+    def device(self, device):
+        self.__dict__["device"] = device
+
+    def get_params(self, deep=True, **kwargs):
+        """Get the parameters, as scikit-learn does; ``device`` as given, "auto" included."""
+        params = super().get_params(deep=deep, **kwargs)
+        params["device"] = self.__dict__["device"]
+        return params
+
+    def __setstate__(self, state):
+        device = state["device"]
+        if device == "auto":
+            state = {**state, "device": "cuda" if torch.cuda.is_available() else "cpu"}
+        super().__setstate__(state)
+        if device == "auto":
+            self.device = device
+
+    @property
+    def device_(self):
+        self.check_is_fitted()
+        return next(self.module_.parameters()).device
+
+    @property
+    def _default_callbacks(self):
+        callbacks = [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+        if self.early_stopping:
+            stopper = EarlyStopping(
+                monitor="valid_acc",
+                lower_is_better=False,
+                patience=self.n_iter_no_change,
+                threshold=0,
+                threshold_mode="abs",
+                load_best=True,
+                sink=noop,
+            )
+            callbacks.append(("early_stopping", stopper))
+        return [*callbacks, ("print_log", PrintLog())]
+
+    def initialize(self):
+        """Make new, untrained components, as skorch does."""
+        self._generator_ = check_random_state(self.random_state)
+        return super().initialize()
+
+    def initialize_module(self):
+        """Make the module, with the sizes that its signature asks for and the data tell."""
+        learned = {}
+        if hasattr(self, "n_features_in_"):
+            learned = {
+                "n_features": self.n_features_in_,
+                "in_channels": self.input_shape_[0],
+                "n_classes": len(self.classes_),
+            }
+        taken = inspect.signature(self.module).parameters
+        kwargs = {name: value for name, value in learned.items() if name in taken}
+        kwargs.update(self.get_params_for("module"))
+        with local_seed(self._draw_seed(), self.device):
+            self.module_ = self.initialized_instance(self.module, kwargs)
+        return self
+
+    def check_data(self, X, y=None):
+        """Learn the classes of a Dataset; arrays were checked before."""
+        if is_dataset(X) and not hasattr(self, "classes_inferred_"):
+            super().check_data(X, y)
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Give skorch the validation data that early stopping holds out."""
+        if getattr(self, "_validation_", None) is not None:
+            return self.get_dataset(X, y), self._validation_
+        if self.train_split is not None and y is None and isinstance(X, Dataset):
+            return self.train_split(X, X.y.cpu().numpy(), **fit_params)
+        return super().get_split_datasets(X, y, **fit_params)
+
+    def get_iterator(self, dataset, training=False):
+        """Shuffle the training batches, from a generator of this fit."""
+        if not training or self.iterator_train is not TensorBatches:
+            return super().get_iterator(dataset, training=training)
+        kwargs = {"shuffle": True, "drop_last": self.drop_last, "batch_size": self.batch_size}
+        kwargs.update(self.get_params_for("iterator_train"))
+        if kwargs["batch_size"] == -1:
+            kwargs["batch_size"] = len(dataset)
+        generator = torch.Generator(self._data_device(dataset)).manual_seed(self._draw_seed())
+        return TensorBatches(dataset, generator=generator, **kwargs)
+
+    @staticmethod
+    def _data_device(dataset):
+        return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch; losses are read from the device once, after its last batch."""
+        if iterator is None:
+            return
+        listened = self._has_batch_callbacks()
+        losses, sizes, n_correct = [], [], 0
+        for batch in iterator:
+            if listened:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[1]))
+            if listened:
+                self.history.record_batch(f"{prefix}_loss", losses[-1].item())
+                self.history.record_batch(f"{prefix}_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+            if not training:
+                output = step["y_pred"]
+                output = output[0] if isinstance(output, tuple) else output
+                n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
+        if not listened:
+            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
+                self.history.new_batch()
+                self.history.record_batch(f"{prefix}_loss", loss)
+                self.history.record_batch(f"{prefix}_batch_size", size)
+        self.history.record(f"{prefix}_batch_count", len(losses))
+        if not training:
+            accuracy = int(n_correct) / sum(sizes)
+            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
+            self.history.record(f"{prefix}_acc", accuracy)
+            self.history.record(f"{prefix}_acc_best", accuracy > best)
+
+    def _has_batch_callbacks(self):
+        names = ("on_batch_begin", "on_batch_end")
+        return any(
+            getattr(type(callback), name) is not getattr(Callback, name)
+            for _, callback in self.callbacks_
+            for name in names
+        )
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks. skorch's ask for an end of training by a KeyboardInterrupt."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            if method_name == "on_epoch_end":
+                raise StopTraining from None
+            raise

@@ -1,0 +1,15 @@
+"""Studies of robustness over a capacity parameter, and their displays."""
+
+from ._curve import RobustnessCurve
+from ._curve_display import RobustnessCurveDisplay
+from ._norm_display import PerturbationNormDisplay
+from ._poisoned import PoisonedClassifier
+from ._robustness import robustness_curve
+
+__all__ = [
+    "PerturbationNormDisplay",
+    "PoisonedClassifier",
+    "RobustnessCurve",
+    "RobustnessCurveDisplay",
+    "robustness_curve",
+]

@@ -1,0 +1,297 @@
+import html
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from .._validation import check_choice, check_real
+
+_TABLES = ("scores", "train_scores", "fit_times")
+
+
+class Peak(NamedTuple):
+    """The best value of the parameter, and its mean score."""
+
+    param: object
+    score: float
+
+
+class Drop(NamedTuple):
+    """How far an end of the curve lies under its peak: mean and confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class UShape(NamedTuple):
+    """The answer of `RobustnessCurve.u_shape`."""
+
+    peak: Peak
+    left: Drop
+    right: Drop
+    is_u: bool
+
+
+@dataclass
+class RobustnessCurve:
+    """Scores over a parameter under each attack: what `robustness_curve` returns.
+
+    Parameters
+    ----------
+    param_name : str
+        The parameter that varies.
+    param_range : list of length n_params
+        Its values.
+    scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
+        Scores on clean data by attack. Column r * n_splits + s is repeat r on split s.
+    train_scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
+        Scores on the data trained on, poison included.
+    fit_times : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
+        Seconds that each fit took, attack and scoring not included.
+    n_splits, n_repeats : int
+        Number of folds, and of repeats on the same folds.
+    test_train_ratio : float
+        Rows held out over rows trained on, for the correction of intervals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpoison import RobustnessCurve
+    >>> table = {"flips": np.array([[0.5, 0.6], [0.8, 0.9], [0.7, 0.7]])}
+    >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
+    >>> curve.peak("flips").param
+    64
+    """
+
+    param_name: str
+    param_range: list
+    scores: dict
+    train_scores: dict
+    fit_times: dict
+    n_splits: int
+    n_repeats: int
+    test_train_ratio: float
+
+    def to_frame(self):
+        """Return a tidy pandas DataFrame, a row a fit.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``attack``, the name of the parameter, ``split``, ``repeat``, ``score``,
+            ``train_score`` and ``fit_time`` (in seconds).
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "attack": name,
+                self.param_name: value,
+                "split": column % self.n_splits,
+                "repeat": column // self.n_splits,
+                "score": self.scores[name][i, column],
+                "train_score": self.train_scores[name][i, column],
+                "fit_time": self.fit_times[name][i, column],
+            }
+            for name in self.scores
+            for i, value in enumerate(self.param_range)
+            for column in range(self.n_splits * self.n_repeats)
+        ]
+        return pd.DataFrame(rows)
+
+    def peak(self, name):
+        """Return the parameter value with the best mean score, and that score.
+
+        Parameters
+        ----------
+        name : str
+            Name of an attack.
+
+        Returns
+        -------
+        peak : Peak
+            A named tuple (param, score). Of equal means the first; failed fits do not count.
+        """
+        means = _row_means(self._table(name))
+        best = int(np.nanargmax(means))
+        return Peak(self.param_range[best], float(means[best]))
+
+    def u_shape(self, name, confidence=0.95):
+        """Say how far both ends of the curve lie under its peak.
+
+        The differences are paired: same fold, same seed. Two corrections keep the intervals honest.
+        The peak is chosen for each fold from the other folds (for a single split, for each repeat
+        from the other repeats), so that it is not the luck of the data that judge it. And the
+        variance is that of the corrected resampled t-test [1]_, [2]_: training folds overlap, so
+        1/J becomes 1/J + n_test/n_train for J fits.
+
+        Parameters
+        ----------
+        name : str
+            Name of an attack.
+        confidence : float, default=0.95
+            Coverage of each interval, between 0 and 1.
+
+        Returns
+        -------
+        shape : UShape
+            A named tuple: `peak`; `left` and `right`, the drops from the peak to the first and to
+            the last value, each a tuple (mean, low, high); and `is_u`, whether both intervals lie
+            above 0. With fewer than two folds times repeats the intervals are NaN.
+
+        References
+        ----------
+        .. [1] Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+        .. [2] Bouckaert, Frank, "Evaluating the Replicability of Significance Tests for Comparing
+           Learning Algorithms", PAKDD 2004.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skpoison import RobustnessCurve
+        >>> noise = 0.01 * np.random.default_rng(0).standard_normal((3, 10))
+        >>> table = {"flips": np.array([[0.5], [0.8], [0.7]]) + noise}
+        >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 5, 2, 0.25)
+        >>> curve.u_shape("flips").is_u
+        True
+        """
+        confidence = check_real(confidence, "confidence")
+        if not 0 < confidence < 1:
+            raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+        table = self._table(name)
+        left = self._drop(table, 0, confidence)
+        right = self._drop(table, -1, confidence)
+        return UShape(self.peak(name), left, right, bool(left.low > 0 and right.low > 0))
+
+    def _drop(self, table, end, confidence):
+        """Paired drop from the peak, chosen on other folds, to one end of the curve."""
+        group = np.arange(table.shape[1])
+        group = group % self.n_splits if self.n_splits > 1 else group
+        whole = np.isfinite(table).all(axis=0)
+        table, group = table[:, whole], group[whole]
+        if len(np.unique(group)) < 2:
+            return Drop(math.nan, math.nan, math.nan)
+        differences = np.empty(len(group))
+        for own in np.unique(group):
+            best = np.argmax(table[:, group != own].mean(axis=1))
+            differences[group == own] = (table[best] - table[end])[group == own]
+        n = len(differences)
+        error = differences.std(ddof=1) * math.sqrt(1 / n + self.test_train_ratio)
+        half = student_t.ppf((1 + confidence) / 2, n - 1) * error
+        mean = differences.mean()
+        return Drop(float(mean), float(mean - half), float(mean + half))
+
+    def save(self, path):
+        """Write the curve to a JSON file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; replaced if it exists.
+
+        Raises
+        ------
+        TypeError
+            If a value of the parameter has no form in JSON.
+        """
+        state = asdict(self)
+        for table in _TABLES:
+            state[table] = {name: values.tolist() for name, values in state[table].items()}
+        text = json.dumps({"format": "skpoison.RobustnessCurve", "version": 1, **state}, indent=1)
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path):
+        """Read a curve that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        curve : RobustnessCurve
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it does not hold a curve.
+        """
+        try:
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
+            if state.pop("format") != "skpoison.RobustnessCurve" or state.pop("version") != 1:
+                raise ValueError("another format")
+            for table in _TABLES:
+                state[table] = {
+                    name: np.array(values, dtype=np.float64)
+                    for name, values in state[table].items()
+                }
+            curve = cls(**state)
+            curve._check()
+        except OSError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} must hold a RobustnessCurve in JSON: {error}") from error
+        return curve
+
+    def _check(self):
+        sizes = (self.n_splits, self.n_repeats)
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"n_splits and n_repeats must be integers >= 1, got {sizes}")
+        if not isinstance(self.param_name, str) or not isinstance(self.param_range, list):
+            raise ValueError("param_name must be a string and param_range a list")
+        check_real(self.test_train_ratio, "test_train_ratio", low=0)
+        shape = (len(self.param_range), self.n_splits * self.n_repeats)
+        for table in _TABLES:
+            tables = getattr(self, table)
+            if not tables or tables.keys() != self.scores.keys():
+                raise ValueError(f"{table} must have an entry for each attack")
+            if any(values.shape != shape for values in tables.values()):
+                raise ValueError(f"{table} must have shape {shape}")
+
+    def _table(self, name):
+        return self.scores[check_choice(name, "name", tuple(self.scores))]
+
+    def _repr_html_(self):
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.scores)
+        body = ""
+        for i, value in enumerate(self.param_range):
+            cells = "".join(
+                f"<td>{table[i].mean():.3f} ± {table[i].std():.3f}</td>"
+                for table in self.scores.values()
+            )
+            body += f"<tr><th>{html.escape(str(value))}</th>{cells}</tr>"
+        caption = (
+            f"Clean score over {html.escape(self.param_name)}: mean ± standard deviation over "
+            f"{self.n_splits} splits x {self.n_repeats} repeats"
+        )
+        name = html.escape(self.param_name)
+        return (
+            f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+
+def _row_means(table):
+    """Means of rows over the fits that did not fail; NaN where all did."""
+    counts = np.isfinite(table).sum(axis=1)
+    sums = np.where(np.isfinite(table), table, 0).sum(axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

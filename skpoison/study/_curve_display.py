@@ -1,0 +1,216 @@
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from .._validation import check_choice
+from ._robustness import robustness_curve
+
+
+class RobustnessCurveDisplay:
+    """Plot of clean scores over a parameter, a line for each attack.
+
+    Use `from_curve` or `from_estimator`; the counterpart of
+    `sklearn.model_selection.ValidationCurveDisplay`.
+
+    Parameters
+    ----------
+    param_name : str
+        The parameter that varies.
+    param_range : list of length n_params
+        Its values.
+    scores : dict of str to ndarray of shape (n_params, n_scores)
+        Scores by attack.
+    score_name : str, default="Score on clean data"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes with the plot.
+    figure_ : matplotlib.figure.Figure
+        The figure of `ax_`.
+    lines_ : list of matplotlib.lines.Line2D
+        The lines of the means, unless errorbars are drawn.
+    fill_between_ : list of matplotlib artists or None
+        The bands, if drawn.
+    errorbar_ : list of matplotlib artists or None
+        The error bars, if drawn.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import numpy as np
+    >>> from skpoison import RobustnessCurve, RobustnessCurveDisplay
+    >>> table = {"flips": np.array([[0.5, 0.6], [0.8, 0.9], [0.7, 0.7]])}
+    >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
+    >>> display = RobustnessCurveDisplay.from_curve(curve)
+    >>> display.ax_.get_xscale()
+    'log'
+    >>> display.figure_.clear()
+    """
+
+    def __init__(self, *, param_name, param_range, scores, score_name="Score on clean data"):
+        self.param_name = param_name
+        self.param_range = param_range
+        self.scores = scores
+        self.score_name = score_name
+
+    @classmethod
+    def from_curve(cls, curve, *, score_name="Score on clean data", ax=None, **plot_kw):
+        """Plot the result of a study.
+
+        Parameters
+        ----------
+        curve : RobustnessCurve
+            What `robustness_curve` returned.
+        score_name : str, default="Score on clean data"
+            Label of the vertical axis.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw in; None makes a new figure.
+        **plot_kw
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : RobustnessCurveDisplay
+        """
+        display = cls(
+            param_name=curve.param_name,
+            param_range=curve.param_range,
+            scores=curve.scores,
+            score_name=score_name,
+        )
+        return display.plot(ax=ax, **plot_kw)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        attacks,
+        param_name,
+        param_range,
+        score_name="Score on clean data",
+        ax=None,
+        std_display_style="fill_between",
+        line_kw=None,
+        fill_between_kw=None,
+        errorbar_kw=None,
+        **study_kw,
+    ):
+        """Run a study and plot it.
+
+        Parameters
+        ----------
+        estimator, X, y, attacks, param_name, param_range
+            As in `robustness_curve`.
+        score_name : str, default="Score on clean data"
+            Label of the vertical axis.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw in; None makes a new figure.
+        std_display_style, line_kw, fill_between_kw, errorbar_kw
+            As in `plot`.
+        **study_kw
+            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on.
+
+        Returns
+        -------
+        display : RobustnessCurveDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        curve = robustness_curve(
+            estimator,
+            X,
+            y,
+            attacks=attacks,
+            param_name=param_name,
+            param_range=param_range,
+            **study_kw,
+        )
+        return cls.from_curve(
+            curve,
+            score_name=score_name,
+            ax=ax,
+            std_display_style=std_display_style,
+            line_kw=line_kw,
+            fill_between_kw=fill_between_kw,
+            errorbar_kw=errorbar_kw,
+        )
+
+    def plot(
+        self,
+        ax=None,
+        *,
+        std_display_style="fill_between",
+        line_kw=None,
+        fill_between_kw=None,
+        errorbar_kw=None,
+    ):
+        """Draw the curves: means, and one standard deviation to both sides.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw in; None makes a new figure.
+        std_display_style : {"fill_between", "errorbar"} or None, default="fill_between"
+            How to show the standard deviation over folds and repeats.
+        line_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.plot`.
+        fill_between_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.fill_between`.
+        errorbar_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.errorbar`.
+
+        Returns
+        -------
+        self : RobustnessCurveDisplay
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        if std_display_style is not None:
+            check_choice(std_display_style, "std_display_style", ("fill_between", "errorbar"))
+        if ax is None:
+            _, ax = plt.subplots()
+        values, scale = _axis(self.param_range)
+        self.lines_, self.fill_between_, self.errorbar_ = [], None, None
+        if std_display_style == "fill_between":
+            self.fill_between_ = []
+        elif std_display_style == "errorbar":
+            self.lines_, self.errorbar_ = None, []
+        for name, table in self.scores.items():
+            mean, std = table.mean(axis=1), table.std(axis=1)
+            if std_display_style == "errorbar":
+                kwargs = {"label": name, "capsize": 3, **(errorbar_kw or {})}
+                self.errorbar_.append(ax.errorbar(values, mean, std, **kwargs))
+                continue
+            (line,) = ax.plot(values, mean, **{"label": name, "marker": ".", **(line_kw or {})})
+            self.lines_.append(line)
+            if std_display_style == "fill_between":
+                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
+                self.fill_between_.append(ax.fill_between(values, mean - std, mean + std, **kwargs))
+        if scale == "category":
+            ax.set_xticks(values, [str(value) for value in self.param_range])
+        else:
+            ax.set_xscale(scale)
+        ax.set_xlabel(self.param_name)
+        ax.set_ylabel(self.score_name)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _axis(param_range):
+    """Positions of the values, and the scale on which they lie most evenly."""
+    numeric = all(isinstance(value, (int, float, np.number)) for value in param_range)
+    if not numeric or any(isinstance(value, bool) for value in param_range):
+        return list(range(len(param_range))), "category"
+    values = np.asarray(param_range, dtype=np.float64)
+    ordered = np.unique(values)
+    if len(ordered) < 3 or ordered[0] <= 0:
+        return values, "linear"
+    steps, ratios = np.diff(ordered), np.diff(np.log(ordered))
+    even = ratios.std() / ratios.mean() < steps.std() / steps.mean()
+    return values, "log" if even else "linear"

@@ -1,0 +1,178 @@
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from .._version import __version__
+from ._fingerprint import fingerprint
+
+
+def _estimator_has(name):
+    def check(self):
+        # Raises the estimator's own AttributeError where it lacks the method.
+        getattr(getattr(self, "estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A classifier that is trained on poisoned data and predicts on clean data.
+
+    `fit` runs a clone of the attack on the training data and fits a clone of the classifier on what
+    it returns. Data that are predicted or scored are never attacked. Takes attacks on features and
+    on labels alike, and works wherever a classifier does.
+
+    Parameters
+    ----------
+    estimator : classifier
+        The victim, cloned at each fit.
+    attack : attack or None, default=None
+        Anything with ``poison(X, y)``; None leaves the data alone: the clean baseline.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep poisoned data, so that an attack runs once for all victims that it is aimed
+        at (in a grid search over the victim's width, say). A cache holds pickles: use your own.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The victim, fitted on the poisoned data.
+    attack_ : attack or None
+        The attack that was run.
+    classes_ : ndarray of shape (n_classes,)
+        The victim's class labels.
+    n_features_in_ : int
+        Number of features, if the victim tells it.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Feature names, if the victim tells them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skpoison import LabelFlip, PoisonedClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> victim = LogisticRegression(C=0.1)
+    >>> poisoned = PoisonedClassifier(victim, LabelFlip(0.4, random_state=0))
+    >>> clean = PoisonedClassifier(victim)
+    >>> X = X / 16
+    >>> bool(cross_val_score(poisoned, X, y).mean() < cross_val_score(clean, X, y).mean())
+    True
+    """
+
+    def __init__(self, estimator, attack=None, *, memory=None):
+        self.estimator = estimator
+        self.attack = attack
+        self.memory = memory
+
+    def fit(self, X, y, **fit_params):
+        """Poison the training data and fit the victim on them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows.
+        y : array-like of shape (n,)
+            Their labels.
+        **fit_params
+            Passed to the victim's `fit`.
+
+        Returns
+        -------
+        self : PoisonedClassifier
+
+        Raises
+        ------
+        TypeError
+            If `attack` has no method `poison`.
+        """
+        attack = self.attack
+        if attack is not None:
+            if isinstance(attack, type) or not hasattr(attack, "poison"):
+                raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
+            attack = clone(attack)
+            memory = check_memory(self.memory)
+            if memory.location is None:
+                X, y = attack.poison(X, y)
+            else:
+                key = fingerprint((__version__, attack, X, y))
+                run = memory.cache(_run_attack, ignore=["attack", "X", "y"])
+                attack, X, y = run(key, attack, X, y)
+        estimator = clone(self.estimator).fit(X, y, **fit_params)
+        self.attack_, self.estimator_ = attack, estimator
+        return self
+
+    def predict(self, X):
+        """Predict labels with the victim, on X as it is.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities with the victim, on X as it is.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Score the classes with the victim, on X as it is.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,) or (n, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @property
+    def classes_(self):
+        return self.estimator_.classes_
+
+    @property
+    def n_features_in_(self):
+        return self.estimator_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        return self.estimator_.feature_names_in_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        victim = get_tags(self.estimator)
+        tags.classifier_tags = victim.classifier_tags
+        tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
+        tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
+        return tags
+
+
+def _run_attack(key, attack, X, y):
+    return attack, *attack.poison(X, y)

@@ -1,0 +1,306 @@
+"""The study itself: each attack, each fold, each value of the parameter."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.validation import check_memory, has_fit_parameter
+from tqdm.auto import tqdm
+
+from .._seeding import seed_estimator
+from .._validation import check_choice, check_int, check_labels, check_real
+from .._version import __version__
+from ._curve import RobustnessCurve
+from ._fingerprint import fingerprint
+from ._runner import Runner, Store
+from ._tasks import take
+
+
+def robustness_curve(
+    estimator,
+    X,
+    y,
+    *,
+    attacks,
+    param_name,
+    param_range,
+    cv=None,
+    test=None,
+    poison="fold",
+    early_stop_on="fraction",
+    n_repeats=1,
+    scoring=None,
+    n_jobs=None,
+    memory=None,
+    error_score=np.nan,
+    random_state=None,
+    progress=False,
+):
+    """Score a classifier on clean data over a parameter, trained under each of several attacks.
+
+    Every attack is run once for each fold and repeat, whatever the number of parameter values, and
+    all attacks and values see the same folds and seeds: comparisons are paired.
+
+    Parameters
+    ----------
+    estimator : classifier
+        The victim. Cloned; its every nested `random_state` is set by the study.
+    X : array-like of shape (n, d) or (n, c, h, w)
+        Clean rows.
+    y : array-like of shape (n,)
+        Their labels.
+    attacks : dict of str to attack or None
+        The attacks by name; None stands for clean training.
+    param_name : str
+        Parameter of `estimator` to vary, such as ``"module__width"``.
+    param_range : array-like of shape (n_params,)
+        Its values.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in `sklearn.model_selection.cross_validate`; None: 5 stratified folds.
+    test : tuple of (X_test, y_test), default=None
+        A fixed clean test set to score on. None: the clean rows of the fold that is held out.
+    poison : {"fold", "dataset"}, default="fold"
+        "fold" attacks the training part of each fold by itself. "dataset" attacks all of (X, y)
+        and then splits it, the protocol of [1]_: held-out rows take part in the attack.
+    early_stop_on : {"fraction", "held-out"}, default="fraction"
+        "held-out" passes the held-out fold to `fit` as ``X_val, y_val`` (poisoned under
+        ``poison="dataset"``, as in [1]_); "fraction" leaves validation to the estimator.
+    n_repeats : int, default=1
+        How often to repeat all, on the same folds with new seeds.
+    scoring : str or callable, default=None
+        Scorer; None: the estimator's own `score`.
+    n_jobs : int, default=None
+        Number of jobs for joblib. The result does not depend on it: each fit runs on one thread.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep each finished fit and attack: a run that was killed continues where it
+        stopped, given the same arguments and an int `random_state`. A cache holds pickles: use
+        your own.
+    error_score : "raise" or float, default=nan
+        What to score a failed fit with, after a warning; or whether to raise.
+    random_state : int, RandomState instance or None, default=None
+        Seeds all of the study: one seed for each repeat and split.
+    progress : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    curve : RobustnessCurve
+        Scores, scores on the data trained on, and fit times.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or all fits failed.
+
+    Warns
+    -----
+    FitFailedWarning
+        If some fits failed and `error_score` is a number.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021, Section 5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import LabelFlip, MLP, NetClassifier, robustness_curve
+    >>> X, y = load_digits(return_X_y=True)
+    >>> curve = robustness_curve(
+    ...     NetClassifier(MLP, lr=0.5, batch_size=32), X[:500] / 16, y[:500],
+    ...     attacks={"clean": None, "flips": LabelFlip(0.3)},
+    ...     param_name="module__width", param_range=[2, 64], cv=3, random_state=0,
+    ... )
+    >>> curve.scores["flips"].shape
+    (2, 3)
+    """
+    X, y = indexable(X, y)
+    check_labels(y, min_classes=2)
+    study = _Study(
+        estimator=estimator,
+        param_name=param_name,
+        param_range=_check_range(estimator, param_name, param_range),
+        data=(X, y),
+        splits=[tuple(map(np.asarray, split)) for split in _check_folds(cv, X, y)],
+        test=_check_test(test),
+        poison=check_choice(poison, "poison", ("fold", "dataset")),
+        hold_out=_check_early_stop(estimator, early_stop_on),
+        scoring=scoring,
+        scorer=check_scoring(estimator, scoring=scoring),
+    )
+    _check_attacks(attacks)
+    check_int(n_repeats, "n_repeats", low=1)
+    if error_score != "raise" and not (
+        isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
+    ):
+        error_score = check_real(error_score, "error_score")
+    # Row by row, so that the seeds of the first repeats do not depend on how many follow.
+    shape = (n_repeats, len(study.splits))
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)
+    runner = Runner(n_jobs, Store(check_memory(memory)), error_score)
+    n_cells = len(study.param_range) * seeds.size * len(attacks)
+    cells = {}
+    with tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness") as bar:
+        for repeat in range(n_repeats):
+            for name, attack in attacks.items():
+                fits = study.plan(attack, repeat, seeds[repeat], runner.store.enabled)
+                bar.set_postfix(attack=name, repeat=repeat, refresh=False)
+                found = runner.run(study, attack, seeds[repeat], fits, bar)
+                cells.update({(name, repeat, *place): cell for place, cell in found.items()})
+    runner.report(n_cells)
+    return study.collect(list(attacks), cells, seeds)
+
+
+@dataclass
+class _Fit:
+    """One cell of the study, to be computed or found."""
+
+    estimator: object
+    split: int
+    key: str | None
+
+
+@dataclass
+class _Study:
+    """What is asked: everything that a result depends on, apart from attack and seeds."""
+
+    estimator: object
+    param_name: str
+    param_range: list
+    data: tuple
+    splits: list
+    test: tuple | None
+    poison: str
+    hold_out: bool
+    scoring: object
+    scorer: object
+
+    def __post_init__(self):
+        self._print = None
+
+    def plan(self, attack, repeat, seeds, keyed):
+        """The fits of one attack and repeat: (index of the value, split) -> _Fit."""
+        fits = {}
+        # The widest first: at the end of the list no worker waits long for another.
+        for i in reversed(range(len(self.param_range))):
+            for split, seed in enumerate(seeds):
+                estimator = clone(self.estimator)
+                estimator.set_params(**{self.param_name: self.param_range[i]})
+                seed_estimator(estimator, seed, overwrite=True)
+                key = None
+                if keyed:
+                    attack_key = self.attack_key(attack, seeds, split)
+                    key = fingerprint((self.fingerprint(), attack_key, estimator, split))
+                fits[i, split] = _Fit(estimator, split, key)
+        return fits
+
+    def fingerprint(self):
+        if self._print is None:
+            whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
+            self._print = fingerprint((*whole, self.scoring))
+        return self._print
+
+    def attack_key(self, attack, seeds, split):
+        if attack is None:
+            return None
+        part = split if self.poison == "fold" else None
+        return fingerprint((self.fingerprint(), self.seeded_attack(attack, seeds, part), part))
+
+    def seeded_attack(self, attack, seeds, split):
+        seed = seeds[split if split is not None else 0]
+        # Not the stream of the victim: a surrogate like it would else start from the same weights.
+        return seed_estimator(clone(attack), np.random.RandomState([1, seed]), overwrite=True)
+
+    def attacked(self, split):
+        """The data that the attack of a split is run on."""
+        return self.data if self.poison == "dataset" else take(self.data, self.splits[split][0])
+
+    def fit_arguments(self, fit, poisoned):
+        """Arguments of `fit_and_score`; `poisoned` is what the attack left, None if clean."""
+        train, held_out = self.splits[fit.split]
+        test = self.test or take(self.data, held_out)
+        validation = None
+        if self.hold_out:
+            whole = poisoned if poisoned is not None and self.poison == "dataset" else self.data
+            validation = take(whole, held_out)
+        if poisoned is not None and self.poison == "fold":
+            return fit.estimator, poisoned, None, validation, test, self.scorer
+        return fit.estimator, poisoned or self.data, train, validation, test, self.scorer
+
+    def collect(self, names, cells, seeds):
+        n_repeats, n_splits = seeds.shape
+
+        def table(name, field):
+            return np.array(
+                [
+                    [
+                        cells[name, repeat, i, split][field]
+                        for repeat in range(n_repeats)
+                        for split in range(n_splits)
+                    ]
+                    for i in range(len(self.param_range))
+                ]
+            )
+
+        ratio = np.mean([len(test) / len(train) for train, test in self.splits])
+        return RobustnessCurve(
+            param_name=self.param_name,
+            param_range=self.param_range,
+            scores={name: table(name, "score") for name in names},
+            train_scores={name: table(name, "train_score") for name in names},
+            fit_times={name: table(name, "fit_time") for name in names},
+            n_splits=n_splits,
+            n_repeats=n_repeats,
+            test_train_ratio=float(ratio),
+        )
+
+
+def _check_range(estimator, param_name, param_range):
+    values = list(param_range)
+    if not values:
+        raise ValueError("`param_range` must have at least one value, got none")
+    # An unknown name must fail here, and not in each fit.
+    try:
+        clone(estimator).set_params(**{param_name: values[0]})
+    except ValueError as error:
+        raise ValueError(f"`param_name` must be a parameter of `estimator`: {error}") from None
+    if param_name not in estimator.get_params() and "__" not in param_name:
+        raise ValueError(f"`param_name` must be a parameter of `estimator`, got {param_name!r}")
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _check_folds(cv, X, y):
+    return check_cv(cv, y, classifier=True).split(X, y)
+
+
+def _check_test(test):
+    if test is None:
+        return None
+    try:
+        X_test, y_test = test
+    except (TypeError, ValueError):
+        raise ValueError(f"`test` must be a pair (X_test, y_test), got {type(test)}") from None
+    return tuple(indexable(X_test, y_test))
+
+
+def _check_early_stop(estimator, early_stop_on):
+    check_choice(early_stop_on, "early_stop_on", ("fraction", "held-out"))
+    if early_stop_on == "held-out" and not has_fit_parameter(estimator, "X_val"):
+        raise ValueError(
+            "`early_stop_on` must be 'fraction' for an estimator whose `fit` does not take "
+            f"`X_val`, got 'held-out' with {type(estimator).__name__}"
+        )
+    return early_stop_on == "held-out"
+
+
+def _check_attacks(attacks):
+    if not isinstance(attacks, dict) or not attacks:
+        raise ValueError(f"`attacks` must be a non-empty dict of name to attack, got {attacks!r}")
+    for name, attack in attacks.items():
+        if not isinstance(name, str):
+            raise TypeError(f"`attacks` must have strings as keys, got {name!r}")
+        if attack is not None and (isinstance(attack, type) or not hasattr(attack, "poison")):
+            raise TypeError(f"`attacks[{name!r}]` must have a method `poison`, got {attack!r}")

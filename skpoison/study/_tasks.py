@@ -1,0 +1,54 @@
+"""What a worker does in a study: run an attack, or fit and score one net."""
+
+import time
+import traceback
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from ..nets._threads import one_thread
+
+
+def run_attack(attack, X, y):
+    """Poison data; returns ((X, y), None), or (None, what went wrong)."""
+    with one_thread():
+        try:
+            return clone(attack).poison(X, y), None
+        except Exception:
+            return None, traceback.format_exc()
+
+
+def fit_and_score(estimator, data, train, validation, test, scorer):
+    """Fit an estimator on rows `train` of the (poisoned) data and score it on the clean `test`.
+
+    `train` None means all rows. Returns (cell, None), or (None, what went wrong).
+    """
+    with one_thread():
+        try:
+            X, y = data if train is None else take(data, train)
+            fit_params = {}
+            if validation is not None:
+                fit_params = dict(zip(("X_val", "y_val"), validation, strict=True))
+            start = time.perf_counter()
+            estimator.fit(X, y, **fit_params)
+            fit_time = time.perf_counter() - start
+            score = scorer(estimator, *test)
+            cell = {
+                "score": float(score),
+                "train_score": float(scorer(estimator, X, y)),
+                "fit_time": fit_time,
+            }
+            return cell, None
+        except Exception:
+            return None, traceback.format_exc()
+
+
+def failed_cell(error_score):
+    return {"score": error_score, "train_score": error_score, "fit_time": np.nan}
+
+
+def take(data, rows):
+    """The given rows of X and y."""
+    X, y = data
+    return _safe_indexing(X, rows), _safe_indexing(y, rows)
