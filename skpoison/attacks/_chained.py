@@ -100,12 +100,11 @@ class ChainedAttack(BaseAttack):
             Names and values.
         """
         params = {"attacks": self.attacks}
-        if deep and isinstance(self.attacks, (list, tuple)):
-            for name, attack in _name_estimators(self.attacks):
-                if hasattr(attack, "get_params"):
-                    params[name] = attack
-                    for key, value in attack.get_params(deep=True).items():
-                        params[f"{name}__{key}"] = value
+        if deep:
+            for name, attack in self._named():
+                params[name] = attack
+                for key, value in attack.get_params(deep=True).items():
+                    params[f"{name}__{key}"] = value
         return params
 
     def set_params(self, **params):
@@ -119,12 +118,19 @@ class ChainedAttack(BaseAttack):
         Returns
         -------
         self : ChainedAttack
+
+        Raises
+        ------
+        ValueError
+            If a name is none of them.
         """
         if "attacks" in params:
             self.attacks = params.pop("attacks")
-        names = [name for name, _ in _name_estimators(self.attacks)]
-        # A list of its own: the list may be shared with the object that this one was cloned from.
-        attacks = [params.pop(name, attack) for name, attack in _name_estimators(self.attacks)]
+        if not params:
+            return self
+        names = [name for name, _ in self._named()]
+        # A new list: the caller may hold the one that was given.
+        attacks = [params.pop(name, attack) for name, attack in self._named()]
         for key, value in params.items():
             name, _, rest = key.partition("__")
             if name not in names or not rest:
@@ -132,6 +138,10 @@ class ChainedAttack(BaseAttack):
                     f"Invalid parameter {key!r} for ChainedAttack: its attacks are named {names}"
                 )
             attacks[names.index(name)].set_params(**{rest: value})
-        if params or attacks != list(self.attacks):
-            self.attacks = attacks
+        self.attacks = attacks
         return self
+
+    def _named(self):
+        """Pairs of name and attack, empty for what `fit` will refuse."""
+        attacks = self.attacks if isinstance(self.attacks, (list, tuple)) else []
+        return _name_estimators([attack for attack in attacks if hasattr(attack, "get_params")])

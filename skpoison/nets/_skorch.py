@@ -17,6 +17,13 @@ class StopTraining(Exception):
     """A callback ended the training early, as opposed to the user's Ctrl-C."""
 
 
+def _resolve(device):
+    """The device that "auto" stands for on this machine; any other as it is."""
+    if isinstance(device, str) and device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
 class SkorchHooks(NeuralNetClassifier):
     """Device, callbacks, components, batches and epochs of a `NetClassifier`."""
 
@@ -24,10 +31,7 @@ class SkorchHooks(NeuralNetClassifier):
     # `get_params` and `clone` must see "auto".
     @property
     def device(self):
-        device = self.__dict__["device"]
-        if device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return device
+        return _resolve(self.__dict__["device"])
 
     @device.setter
     def device(self, device):
@@ -40,12 +44,11 @@ class SkorchHooks(NeuralNetClassifier):
         return params
 
     def __setstate__(self, state):
-        device = state["device"]
-        if device == "auto":
-            state = {**state, "device": "cuda" if torch.cuda.is_available() else "cpu"}
-        super().__setstate__(state)
-        if device == "auto":
-            self.device = device
+        # skorch maps the weights to `device`, and may put another that is there in its place.
+        device = _resolve(state["device"])
+        super().__setstate__({**state, "device": device})
+        if self.device == device:
+            self.device = state["device"]
 
     @property
     def device_(self):
