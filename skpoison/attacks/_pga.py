@@ -144,7 +144,7 @@ class CleanLabelPGA(BaseFeatureAttack):
 
     def _poison(self, X, y, random_state):
         X_new, y_new = super()._poison(X, y, random_state)
-        if self.budget_spent_ < 0.99 * self.budget_:
+        if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
             warnings.warn(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. The box `clip` or a loss that is stationary may leave "

@@ -60,10 +60,8 @@ def project_l21(delta, radius):
     array([[1.8, 2.4], [0. , 0. ]])
     """
     norms, radius = _check(delta, radius)
-    total = norms.sum()
-    if total <= radius:
-        return _copy(delta)
-    return _scale(delta, np.maximum(norms - _threshold(norms, radius), 0), norms)
+    inside = norms.sum() <= radius * _ROUNDING
+    return _scale(delta, norms if inside else _project_norms(norms, radius), norms)
 
 
 def project_l2inf(delta, radius):
@@ -98,8 +96,11 @@ def project_l2inf(delta, radius):
     array([[1.2, 1.6], [0. , 1. ]])
     """
     norms, radius = _check(delta, radius)
-    return _scale(delta, np.minimum(norms, radius), norms)
+    return _scale(delta, np.where(norms <= radius * _ROUNDING, norms, radius), norms)
 
+
+# A sum of norms that is off by less is inside: a projection stays where it is if projected again.
+_ROUNDING = 1 + 1e-12
 
 PROJECTIONS = {"l2,1": project_l21, "l2,inf": project_l2inf}
 
@@ -119,12 +120,16 @@ def _check(delta, radius):
     return norms, radius
 
 
-def _threshold(norms, radius):
-    """The t > 0 with sum_i max(norms_i - t, 0) = radius, for a radius under the sum of norms."""
+def _project_norms(norms, radius):
+    """Project norms with a larger sum onto the simplex {t >= 0, sum t = radius}."""
+    if radius == 0:
+        return np.zeros_like(norms)
     ordered = np.sort(norms)[::-1]
-    excess = np.cumsum(ordered) - radius
-    thresholds = excess / np.arange(1, len(norms) + 1)
-    return thresholds[np.flatnonzero(ordered > thresholds)[-1]] if radius > 0 else ordered[0]
+    count = np.arange(1, len(norms) + 1)
+    # v - (mean - radius / k), in this order: a small radius would vanish in the mean.
+    means = np.cumsum(ordered) / count
+    last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
+    return np.maximum(norms - means[last] + radius / count[last], 0)
 
 
 def _scale(delta, target, norms):
@@ -141,6 +146,3 @@ def _scale(delta, target, norms):
         )
     return delta * factors.astype(delta.dtype).reshape(shape)
 
-
-def _copy(delta):
-    return delta.clone() if isinstance(delta, torch.Tensor) else delta.copy()

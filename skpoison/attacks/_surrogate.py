@@ -31,7 +31,7 @@ def logits_of(surrogate, X):
     """
     if hasattr(surrogate, "logits"):
         return surrogate.logits
-    weight = torch.tensor(np.asarray(surrogate.coef_), dtype=torch.float64)
+    weight = torch.tensor(np.atleast_2d(surrogate.coef_), dtype=torch.float64)
     bias = torch.tensor(np.broadcast_to(surrogate.intercept_, len(weight)), dtype=torch.float64)
 
     def logits(rows):
@@ -60,10 +60,12 @@ def _rows_for(surrogate, X):
 def _check_differentiable(surrogate):
     if hasattr(surrogate, "logits"):
         return
-    coef = getattr(surrogate, "coef_", None)
     n_classes = len(getattr(surrogate, "classes_", ()))
     shape = (1 if n_classes == 2 else n_classes, getattr(surrogate, "n_features_in_", None))
-    if getattr(coef, "shape", None) != shape or not hasattr(surrogate, "decision_function"):
+    coef = getattr(surrogate, "coef_", None)
+    if not isinstance(coef, np.ndarray) or not hasattr(surrogate, "decision_function"):
+        _refuse(surrogate)
+    if np.atleast_2d(coef).shape != shape:
         _refuse(surrogate)
 
 

@@ -1,0 +1,25 @@
+import matplotlib
+
+matplotlib.use("agg")
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """300 digits in [0, 1] and their labels, read-only: a test that writes to them fails."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300] / 16, y[:300]
+    X.flags.writeable = y.flags.writeable = False
+    return X, y
+
+
+@pytest.fixture(scope="session")
+def split_digits():
+    """All digits in [0, 1] as X_train, y_train, X_test, y_test, in a fixed random order."""
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    X, y = X[order] / 16, y[order]
+    return X[:1400], y[:1400], X[1400:], y[1400:]

@@ -1,0 +1,121 @@
+"""The package as a whole: who imports whom, what is public, how errors are worded."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import skpoison
+
+ROOT = Path(skpoison.__file__).parent
+FOUNDATION = {"_validation", "_seeding", "_version"}
+
+# The table of the design: what each package may import, of ours and of others.
+OURS = {
+    "_validation": set(),
+    "_seeding": set(),
+    "_version": set(),
+    "attacks": FOUNDATION,
+    "modules": set(),
+    "nets": FOUNDATION,
+    "study": FOUNDATION | {"nets"},
+    "theory": {"_validation"},
+    "datasets": {"_validation"},
+}
+OTHERS = {
+    "_validation": {"numpy", "sklearn"},
+    "_seeding": {"sklearn"},
+    "_version": set(),
+    "attacks": {"numpy", "sklearn", "torch"},
+    "modules": {"torch"},
+    "nets": {"numpy", "sklearn", "skorch", "torch", "threadpoolctl"},
+    "study": {"numpy", "sklearn", "joblib", "scipy", "tqdm"},
+    "theory": {"numpy", "scipy"},
+    "datasets": {"numpy", "pooch"},
+}
+# Only inside a function that needs them, so that they stay optional.
+LAZY = {"study": {"pandas", "matplotlib"}, "datasets": {"pooch"}}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def imports(path):
+    """Pairs (package, is of ours, is inside a function) of a file's imports."""
+    tree = ast.parse(path.read_text())
+    depth = len(path.relative_to(ROOT).parts)
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0], False, node in inside
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield node.module.split(".")[0], False, node in inside
+            elif node.level == depth:
+                names = [node.module] if node.module else [alias.name for alias in node.names]
+                for name in names:
+                    yield name.split(".")[0], True, node in inside
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_table(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    standard = __import__("sys").stdlib_module_names
+    for name, is_ours, is_lazy in imports(path):
+        if is_ours:
+            assert name in OURS[room] | {room}, f"{path} imports skpoison.{name}"
+        elif name not in standard:
+            allowed = OTHERS[room] | (LAZY.get(room, set()) if is_lazy else set())
+            assert name in allowed, f"{path} imports {name}"
+
+
+def test_table_catches_a_wrong_import(tmp_path, monkeypatch):
+    # The test above must be able to fail: an attack that imports a net.
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / "attacks" / "_bad.py"
+    path.parent.mkdir()
+    path.write_text("from ..nets import NetClassifier\n")
+    with pytest.raises(AssertionError, match=r"imports skpoison\.nets"):
+        test_imports_follow_the_table(path)
+
+
+def test_files_stay_small():
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[len(lengths) // 2] < 150
+    assert lengths[-1] <= 400
+
+
+PUBLIC = [name for name in skpoison.__all__ if name != "__version__"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    thing = getattr(skpoison, name)
+    doc = inspect.getdoc(thing)
+    assert doc.splitlines()[0].endswith("."), "the first line is a sentence"
+    if not inspect.isabstract(thing) or "Feature" in name or "Label" in name:
+        assert ">>>" in doc, "an example that doctest runs"
+    methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
+    for method_name, method in methods:
+        own = method.__module__.startswith("skpoison") and not method_name.startswith("_")
+        assert not own or inspect.getdoc(method), f"{name}.{method_name} has no docstring"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_parameters_are_documented(name):
+    thing = getattr(skpoison, name)
+    if inspect.isabstract(thing) and name == "BaseAttack":
+        return
+    doc = inspect.getdoc(thing)
+    for parameter in inspect.signature(thing).parameters.values():
+        # skorch's own parameters stand under **kwargs in the docstring of NetClassifier.
+        passed_on = ("criterion", "train_split", "iterator_train", "iterator_valid")
+        if name == "NetClassifier" and parameter.name in passed_on:
+            continue
+        documented = doc.split("Parameters\n", 1)[-1].split("\n\n", 1)[0] + doc
+        assert parameter.name in documented, f"{name} does not document {parameter.name}"
