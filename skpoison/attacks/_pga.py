@@ -187,7 +187,9 @@ class CleanLabelPGA(BaseFeatureAttack):
             self._record(loss)
             if box is not None:
                 _drop_outward(gradient, rows + delta, box)
-            norms = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+            # Squares of float32 would underflow where a loss is almost flat.
+            norms = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+            norms[norms < torch.finfo(gradient.dtype).tiny] = 0
             if not norms.any():
                 break
             self.n_iter_ += 1
@@ -202,10 +204,10 @@ class CleanLabelPGA(BaseFeatureAttack):
         if self.step_size != "auto":
             return gradient * self.step_size
         length = 8 * radius / self.max_iter * (1 - step / self.max_iter)
-        if self.norm == "l2,1":
-            return gradient * (length / norms.sum())
-        tiny = torch.finfo(norms.dtype).tiny
-        return gradient * (length / norms.clamp_min(tiny)).reshape(-1, *[1] * (gradient.ndim - 1))
+        unit = norms.sum().expand(len(norms)) if self.norm == "l2,1" else norms
+        inverse = torch.where(norms > 0, 1 / unit, 0).to(gradient.dtype)
+        # Two products: the inverse of a tiny norm times the length may overflow.
+        return (gradient * inverse.reshape(-1, *[1] * (gradient.ndim - 1))) * length
 
     def _record(self, loss):
         self.loss_curve_.append(loss)
