@@ -1,3 +1,8 @@
+import os
+
+# Read when scipy is imported; without it scikit-learn skips a check of each estimator.
+os.environ["SCIPY_ARRAY_API"] = "1"
+
 import matplotlib
 
 matplotlib.use("agg")

@@ -153,7 +153,8 @@ class NetClassifier(SkorchHooks):
         Warns
         -----
         ConvergenceWarning
-            If the loss was not finite at the end.
+            If the training loss at the end is not finite, or (cross-entropy) over 10 times that
+            of equal probabilities.
         """
         reset = not (self.warm_start and self.initialized_)
         return self._train(X, y, X_val, y_val, reset, fit_params)
@@ -253,14 +254,22 @@ class NetClassifier(SkorchHooks):
             finally:
                 self._validation_ = None
             self.notify("on_train_end", X=X, y=y)
-        if not math.isfinite(self.history[-1, "train_loss"]):
-            warnings.warn(
-                f"The training loss is {self.history[-1, 'train_loss']} after "
-                f"{len(self.history)} epochs: training diverged. Lower `lr` (now {self.lr}).",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        self._warn_if_diverged()
         return self
+
+    def _warn_if_diverged(self):
+        loss = self.history[-1, "train_loss"]
+        limit = math.inf
+        if isinstance(self.criterion_, torch.nn.CrossEntropyLoss):
+            # log(n_classes) is the loss of a net that knows nothing.
+            limit = 10 * math.log(len(self.classes_))
+        if not loss < limit:
+            warnings.warn(
+                f"The training loss is {loss:.3g} after {len(self.history)} epochs: training "
+                f"diverged. Lower `lr` (now {self.lr}), or scale X.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _check_parameters(self):
         if isinstance(self.module, torch.nn.Module) or not callable(self.module):

@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
@@ -62,7 +63,8 @@ class SkorchHooks(NeuralNetClassifier):
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
         ]
-        if self.early_stopping:
+        # scikit-learn lists the parameters of a net whose values were not checked yet.
+        if isinstance(self.early_stopping, (bool, np.bool_)) and self.early_stopping:
             stopper = EarlyStopping(
                 monitor="valid_acc",
                 lower_is_better=False,

@@ -69,6 +69,10 @@ def _fitted_state(estimator):
 
 @functools.cache
 def _source(value):
+    """The source of a function, or of all methods of a class and its bases."""
+    if inspect.isclass(value):
+        parts = [part for base in value.__mro__ for part in vars(base).values()]
+        return "".join(_source(part) for part in parts if inspect.isfunction(part))
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):

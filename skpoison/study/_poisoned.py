@@ -1,10 +1,11 @@
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from ._fingerprint import fingerprint
+from ._memory import Store
 
 
 def _estimator_has(name):
@@ -29,7 +30,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The victim, cloned at each fit.
     attack : attack or None, default=None
         Anything with ``poison(X, y)``; None leaves the data alone: the clean baseline.
-    memory : str, joblib.Memory or None, default=None
+    memory : str, path-like, joblib.Memory or None, default=None
         Where to keep poisoned data, so that an attack runs once for all victims that it is aimed
         at (in a grid search over the victim's width, say). A cache holds pickles: use your own.
 
@@ -92,16 +93,19 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             if isinstance(attack, type) or not hasattr(attack, "poison"):
                 raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
             attack = clone(attack)
-            memory = check_memory(self.memory)
-            if memory.location is None:
-                X, y = attack.poison(X, y)
-            else:
-                key = fingerprint((__version__, attack, X, y))
-                run = memory.cache(_run_attack, ignore=["attack", "X", "y"])
-                attack, X, y = run(key, attack, X, y)
+            attack, X, y = self._run(attack, X, y)
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         self.attack_, self.estimator_ = attack, estimator
         return self
+
+    def _run(self, attack, X, y):
+        store = Store(self.memory)
+        key = fingerprint((__version__, attack, X, y)) if store.enabled else None
+        found = store.find(key)
+        if found is None:
+            found = attack, *attack.poison(X, y)
+            store.keep(key, found)
+        return found
 
     def predict(self, X):
         """Predict labels with the victim, on X as it is.
@@ -172,7 +176,3 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
         tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
         return tags
-
-
-def _run_attack(key, attack, X, y):
-    return attack, *attack.poison(X, y)

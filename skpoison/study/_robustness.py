@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils.validation import check_memory, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from .._seeding import seed_estimator
@@ -15,7 +15,8 @@ from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
-from ._runner import Runner, Store
+from ._memory import Store
+from ._runner import Runner
 from ._tasks import take
 
 
@@ -74,7 +75,7 @@ def robustness_curve(
         Scorer; None: the estimator's own `score`.
     n_jobs : int, default=None
         Number of jobs for joblib. The result does not depend on it: each fit runs on one thread.
-    memory : str, joblib.Memory or None, default=None
+    memory : str, path-like, joblib.Memory or None, default=None
         Where to keep each finished fit and attack: a run that was killed continues where it
         stopped, given the same arguments and an int `random_state`. A cache holds pickles: use
         your own.
@@ -140,7 +141,7 @@ def robustness_curve(
     # Row by row, so that the seeds of the first repeats do not depend on how many follow.
     shape = (n_repeats, len(study.splits))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)
-    runner = Runner(n_jobs, Store(check_memory(memory)), error_score)
+    runner = Runner(n_jobs, Store(memory), error_score)
     n_cells = len(study.param_range) * seeds.size * len(attacks)
     cells = {}
     with tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness") as bar:

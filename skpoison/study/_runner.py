@@ -16,6 +16,7 @@ class Runner:
         self.store = store
         self.error_score = error_score
         self.failures = []
+        self.n_failed_cells = 0
 
     def run(self, study, attack, seeds, fits, bar):
         """Compute the fits of one attack and repeat that memory does not know."""
@@ -27,14 +28,14 @@ class Runner:
         for place, fit in missing.items():
             data = poisoned.get(fit.split if study.poison == "fold" else None)
             if attack is not None and data is None:
-                cells[place] = failed_cell(self.error_score)
+                cells[place] = self._fail()
                 bar.update()
             else:
                 tasks[place] = delayed(_with_place)(
                     place, fit_and_score, *study.fit_arguments(fit, data)
                 )
         for place, cell, error in self._parallel(tasks.values()):
-            cells[place] = self._keep(missing[place].key, cell, error)
+            cells[place] = self._keep(missing[place].key, cell, error) or self._fail()
             bar.update()
         return cells
 
@@ -55,17 +56,22 @@ class Runner:
             if poisoned[part] is None
         ]
         for part, data, error in self._parallel(tasks):
-            poisoned[part] = self._keep(keys.get(part), data, error, failed=None)
+            poisoned[part] = self._keep(keys.get(part), data, error)
         return poisoned
 
-    def _keep(self, key, value, error, failed=...):
+    def _keep(self, key, value, error):
+        """Keep a value for a later run; of an error take note, and return None."""
         if error is None:
             self.store.keep(key, value)
-            return value
-        if self.error_score == "raise":
-            raise RuntimeError(f"A fit of the study failed:\n{error}")
-        self.failures.append(error)
-        return failed_cell(self.error_score) if failed is ... else failed
+        elif self.error_score == "raise":
+            raise RuntimeError(f"A step of the study failed:\n{error}")
+        else:
+            self.failures.append(error)
+        return value
+
+    def _fail(self):
+        self.n_failed_cells += 1
+        return failed_cell(self.error_score)
 
     def _parallel(self, tasks):
         yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(tasks)
@@ -74,33 +80,11 @@ class Runner:
         if not self.failures:
             return
         message = f"{len(self.failures)} steps of the study failed. The first:\n{self.failures[0]}"
-        if len(self.failures) >= n_cells:
+        if self.n_failed_cells == n_cells:
             raise ValueError(f"All {n_cells} fits of the study failed. {message}")
         warnings.warn(
             f"{message}Their scores are {self.error_score}.", FitFailedWarning, stacklevel=3
         )
-
-
-class Store:
-    """Results by key in a joblib.Memory, written by the parent process alone."""
-
-    def __init__(self, memory):
-        self.enabled = memory.location is not None
-        self._recall = memory.cache(_recall, ignore=["value"])
-
-    def find(self, key):
-        if key is None or not self._recall.check_call_in_cache(key, None):
-            return None
-        return self._recall(key, None)
-
-    def keep(self, key, value):
-        if key is not None:
-            self._recall(key, value)
-
-
-def _recall(key, value):
-    """The value that a key was first given."""
-    return value
 
 
 def _with_place(place, function, *args):

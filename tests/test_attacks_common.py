@@ -1,0 +1,246 @@
+"""What holds for every attack."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+
+from skpoison import (
+    BaseFeatureAttack,
+    BaseLabelAttack,
+    ChainedAttack,
+    CleanLabelPGA,
+    LabelFlip,
+    RandomNoise,
+)
+
+
+class Shrink(BaseFeatureAttack):
+    """An attack as a user writes it."""
+
+    def _perturb(self, X, y, random_state):
+        return X.mean(axis=0) - X
+
+
+class AllFirst(BaseLabelAttack):
+    """An attack as a user writes it."""
+
+    def _relabel(self, X, codes, n_classes, random_state):
+        return np.zeros_like(codes)
+
+
+FEATURE_ATTACKS = [
+    CleanLabelPGA(LogisticRegression(), norm="l2,inf", budget=0.3, max_iter=5),
+    CleanLabelPGA(LogisticRegression(), norm="l2,1", budget=3.0, max_iter=10),
+    RandomNoise(norm="l2,inf", budget=0.3, random_state=0),
+    Shrink(norm="l2,inf", budget=0.3),
+]
+LABEL_ATTACKS = [LabelFlip(0.3, random_state=0), AllFirst()]
+CHAINED = ChainedAttack([RandomNoise(norm="l2,inf", budget=0.3, random_state=0), LabelFlip(0.3)])
+CHAINED.set_params(labelflip__random_state=0)
+ATTACKS = [*FEATURE_ATTACKS, *LABEL_ATTACKS, CHAINED]
+
+
+def name(attack):
+    return f"{type(attack).__name__}-{getattr(attack, 'norm', '')}"
+
+
+every = pytest.mark.parametrize("attack", ATTACKS, ids=name)
+
+
+@every
+def test_rows_keep_number_order_and_dtype(attack, digits):
+    # Fails if rows are appended, dropped or shuffled: the means of rows then no longer match.
+    for dtype in (np.float32, np.float64):
+        X, y = digits[0].astype(dtype), digits[1]
+        X_poisoned, y_poisoned = clone(attack).poison(X, y)
+        assert X_poisoned.shape == X.shape
+        assert X_poisoned.dtype == dtype
+        assert y_poisoned.dtype == y.dtype
+        own = np.linalg.norm(X_poisoned - X, axis=1)
+        other = np.linalg.norm(X_poisoned - np.roll(X, 1, axis=0), axis=1)
+        assert (own < other).all()
+
+
+@every
+def test_outputs_are_fresh(attack, digits):
+    X, y = np.array(digits[0]), np.array(digits[1])
+    X_poisoned, y_poisoned = clone(attack).poison(X, y)
+    assert not np.shares_memory(X, X_poisoned)
+    assert not np.shares_memory(y, y_poisoned)
+    X_poisoned[:], y_poisoned[:] = 0, 0
+    np.testing.assert_array_equal(X, digits[0])
+    np.testing.assert_array_equal(y, digits[1])
+
+
+@every
+def test_poison_indices_are_the_rows_that_changed(attack, digits):
+    X, y = digits
+    fitted = clone(attack)
+    X_poisoned, y_poisoned = fitted.poison(X, y)
+    changed = (X_poisoned != X).any(axis=1) | (y_poisoned != y)
+    assert changed.any()
+    np.testing.assert_array_equal(fitted.poison_indices_, np.flatnonzero(changed))
+    np.testing.assert_array_equal(fitted.classes_, np.arange(10))
+
+
+@every
+def test_frames_come_back_as_frames(attack, digits):
+    X, y = digits
+    index = np.random.default_rng(0).permutation(len(y)) + 1000
+    X_frame = pd.DataFrame(X, index=index, columns=[f"pixel{i}" for i in range(64)])
+    y_series = pd.Series(y, index=index, name="digit")
+    X_poisoned, y_poisoned = clone(attack).poison(X_frame, y_series)
+    expected_X, expected_y = clone(attack).poison(X, y)
+    pd.testing.assert_frame_equal(
+        X_poisoned, pd.DataFrame(expected_X, index=index, columns=X_frame.columns)
+    )
+    pd.testing.assert_series_equal(y_poisoned, pd.Series(expected_y, index=index, name="digit"))
+
+
+@every
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(list("abcdefghij")),
+        np.arange(10) * 7 - 20,
+        np.array(list("abcdefghij"), dtype=object),
+    ],
+    ids=["strings", "gaps", "objects"],
+)
+def test_labels_of_any_kind(attack, digits, labels):
+    # Fails if labels are used as indices.
+    X, y = digits
+    _, expected = clone(attack).poison(X, y)
+    _, y_poisoned = clone(attack).poison(X, labels[y])
+    np.testing.assert_array_equal(y_poisoned, labels[expected])
+    assert y_poisoned.dtype == labels.dtype
+
+
+@every
+def test_integers_become_float32_unscaled(attack, digits):
+    X, y = digits
+    pixels = (X * 16).astype(np.uint8)
+    attack = clone(attack)
+    if hasattr(attack, "clip"):
+        attack.set_params(clip=(0, 16))
+    if isinstance(attack, ChainedAttack):
+        attack.set_params(randomnoise__clip=(0, 16))
+    X_poisoned, _ = attack.poison(pixels, y)
+    assert X_poisoned.dtype == np.float32
+    expected, _ = clone(attack).poison(pixels.astype(np.float32), y)
+    np.testing.assert_array_equal(X_poisoned, expected)
+
+
+@every
+def test_images_keep_their_axes(attack, digits):
+    X, y = digits
+    X_poisoned, y_poisoned = clone(attack).poison(X.reshape(-1, 1, 8, 8), y)
+    expected_X, expected_y = clone(attack).poison(X, y)
+    np.testing.assert_allclose(X_poisoned, expected_X.reshape(-1, 1, 8, 8), atol=1e-12)
+    np.testing.assert_array_equal(y_poisoned, expected_y)
+
+
+@every
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_lists_are_taken(attack):
+    X = [[0.1, 0.2], [0.3, 0.9], [0.5, 0.4], [0.8, 0.7]]
+    X_poisoned, y_poisoned = clone(attack).poison(X, ["a", "b", "a", "b"])
+    assert X_poisoned.shape == (4, 2)
+    assert set(y_poisoned) <= {"a", "b"}
+
+
+@every
+def test_equal_seeds_give_equal_bytes_and_pickling_changes_nothing(attack, digits):
+    X, y = digits
+    first = [part.tobytes() for part in clone(attack).poison(X, y)]
+    fitted = pickle.loads(pickle.dumps(clone(attack).fit(X, y)))
+    assert [part.tobytes() for part in fitted.poison(X, y)] == first
+    assert [part.tobytes() for part in clone(fitted).poison(X, y)] == first
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        RandomNoise(norm="l2,1", budget=0.0),
+        RandomNoise(norm="l2,inf", budget=0.0),
+        Shrink(budget=0.0),
+        Shrink(max_fraction=0.0),
+        LabelFlip(0.0),
+        LabelFlip(0.0, transition="uniform", sampling="exact"),
+        ChainedAttack([RandomNoise(budget=0.0), LabelFlip(0.0)]),
+    ],
+    ids=str,
+)
+def test_zero_budget_is_identity(attack, digits):
+    X, y = digits
+    X_poisoned, y_poisoned = attack.poison(X, y)
+    np.testing.assert_array_equal(X_poisoned, X)
+    np.testing.assert_array_equal(y_poisoned, y)
+    assert len(attack.poison_indices_) == 0
+
+
+@pytest.mark.parametrize("attack", FEATURE_ATTACKS, ids=name)
+def test_feature_attacks_are_transformers(attack, digits):
+    # Fails if transform attacks what is predicted.
+    X, y = digits
+    poisoned, _ = clone(attack).poison(X, y)
+    fitted = clone(attack)
+    np.testing.assert_array_equal(fitted.fit_transform(X, y), poisoned)
+    np.testing.assert_array_equal(fitted.transform(X), X)
+    assert not np.shares_memory(fitted.transform(X), X)
+    assert not hasattr(attack, "fit_resample")
+    frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
+    fitted = clone(attack).set_output(transform="pandas").fit(frame, y)
+    assert fitted.get_feature_names_out().tolist() == frame.columns.tolist()
+    pd.testing.assert_frame_equal(fitted.transform(frame), frame)
+
+
+@pytest.mark.parametrize("attack", [*LABEL_ATTACKS, CHAINED], ids=name)
+def test_label_attacks_are_samplers(attack, digits):
+    # imbalanced-learn refuses what is transformer and sampler at once.
+    assert not hasattr(attack, "transform")
+    assert not hasattr(attack, "fit_transform")
+    for part, expected in zip(
+        clone(attack).fit_resample(*digits), clone(attack).poison(*digits), strict=True
+    ):
+        np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("norm", ["l2,1", "l2,inf"])
+def test_base_holds_the_budget_of_an_attack_that_asks_for_more(norm, digits):
+    # Fails if the base trusts the hook.
+    X, y = digits
+    attack = Shrink(norm=norm, budget=0.5, max_fraction=0.3).fit(X, y)
+    size = attack.perturbation_norms_
+    assert (size.sum() if norm == "l2,1" else size.max()) <= attack.budget_ * (1 + 1e-6)
+    assert (size > 0).sum() <= 0.3 * len(y)
+
+
+def test_chained_attack_is_one_after_the_other(digits):
+    # Fails if each attack is given the clean data.
+    X, y = digits
+    flip = LabelFlip(0.5, random_state=0)
+    _, once = flip.poison(X, y)
+    _, twice = flip.poison(X, once)
+    chained = ChainedAttack([flip, flip])
+    np.testing.assert_array_equal(chained.poison(X, y)[1], twice)
+    assert len(chained.attacks_) == 2
+    assert chained.attacks_[0] is not flip
+    assert set(chained.get_params()) >= {"labelflip-1__rate", "labelflip-2__rate", "attacks"}
+
+
+def test_chained_attack_sets_parameters_of_its_own_list(digits):
+    attacks = [LabelFlip(0.1), RandomNoise()]
+    chained = ChainedAttack(attacks)
+    chained.set_params(labelflip__rate=0.7)
+    assert chained.get_params()["labelflip__rate"] == 0.7
+    other = LabelFlip(0.2)
+    chained.set_params(labelflip=other)
+    assert attacks[0].rate == 0.7
+    assert chained.attacks[0] is other
+    with pytest.raises(ValueError, match="Invalid parameter 'flip__rate'"):
+        chained.set_params(flip__rate=0.1)
