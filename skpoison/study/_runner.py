@@ -5,7 +5,7 @@ import warnings
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._tasks import failed_cell, fit_and_score, run_attack
+from ._tasks import attempt, failed_cell, fit_and_score, run_attack
 
 
 class Runner:
@@ -31,10 +31,8 @@ class Runner:
                 cells[place] = self._fail()
                 bar.update()
             else:
-                tasks[place] = delayed(_with_place)(
-                    place, fit_and_score, *study.fit_arguments(fit, data)
-                )
-        for place, cell, error in self._parallel(tasks.values()):
+                tasks[place] = fit_and_score, *study.fit_arguments(fit, data)
+        for place, cell, error in self._parallel(tasks):
             cells[place] = self._keep(missing[place].key, cell, error) or self._fail()
             bar.update()
         return cells
@@ -48,13 +46,11 @@ class Runner:
         if self.store.enabled:
             keys = {part: study.attack_key(attack, seeds, part) for part in parts}
         poisoned = {part: self.store.find(keys.get(part)) for part in parts}
-        tasks = [
-            delayed(_with_place)(
-                part, run_attack, study.seeded_attack(attack, seeds, part), *study.attacked(part)
-            )
+        tasks = {
+            part: (run_attack, study.seeded_attack(attack, seeds, part), *study.attacked(part))
             for part in parts
             if poisoned[part] is None
-        ]
+        }
         for part, data, error in self._parallel(tasks):
             poisoned[part] = self._keep(keys.get(part), data, error)
         return poisoned
@@ -63,8 +59,6 @@ class Runner:
         """Keep a value for a later run; of an error take note, and return None."""
         if error is None:
             self.store.keep(key, value)
-        elif self.error_score == "raise":
-            raise RuntimeError(f"A step of the study failed:\n{error}")
         else:
             self.failures.append(error)
         return value
@@ -74,7 +68,10 @@ class Runner:
         return failed_cell(self.error_score)
 
     def _parallel(self, tasks):
-        yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(tasks)
+        """Run tasks by place; yields (place, value, error) as they end."""
+        strict = self.error_score == "raise"
+        calls = (delayed(attempt)(place, strict, *task) for place, task in tasks.items())
+        yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(calls)
 
     def report(self, n_cells):
         if not self.failures:
@@ -85,7 +82,3 @@ class Runner:
         warnings.warn(
             f"{message}Their scores are {self.error_score}.", FitFailedWarning, stacklevel=3
         )
-
-
-def _with_place(place, function, *args):
-    return place, *function(*args)

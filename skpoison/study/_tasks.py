@@ -4,44 +4,47 @@ import time
 import traceback
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from ..nets._threads import one_thread
 
 
-def run_attack(attack, X, y):
-    """Poison data; returns ((X, y), None), or (None, what went wrong)."""
+def attempt(place, strict, task, *args):
+    """Run a task on one thread; returns (place, value, None) or (place, None, what went wrong).
+
+    With `strict` an error is raised as it is.
+    """
     with one_thread():
         try:
-            return clone(attack).poison(X, y), None
+            return place, task(*args), None
         except Exception:
-            return None, traceback.format_exc()
+            if strict:
+                raise
+            return place, None, traceback.format_exc()
+
+
+def run_attack(attack, X, y):
+    """Poison data; returns (X, y)."""
+    return attack.poison(X, y)
 
 
 def fit_and_score(estimator, data, train, validation, test, scorer):
     """Fit an estimator on rows `train` of the (poisoned) data and score it on the clean `test`.
 
-    `train` None means all rows. Returns (cell, None), or (None, what went wrong).
+    `train` None means all rows. Returns a cell of the study.
     """
-    with one_thread():
-        try:
-            X, y = data if train is None else take(data, train)
-            fit_params = {}
-            if validation is not None:
-                fit_params = dict(zip(("X_val", "y_val"), validation, strict=True))
-            start = time.perf_counter()
-            estimator.fit(X, y, **fit_params)
-            fit_time = time.perf_counter() - start
-            score = scorer(estimator, *test)
-            cell = {
-                "score": float(score),
-                "train_score": float(scorer(estimator, X, y)),
-                "fit_time": fit_time,
-            }
-            return cell, None
-        except Exception:
-            return None, traceback.format_exc()
+    X, y = data if train is None else take(data, train)
+    fit_params = {}
+    if validation is not None:
+        fit_params = dict(zip(("X_val", "y_val"), validation, strict=True))
+    start = time.perf_counter()
+    estimator.fit(X, y, **fit_params)
+    fit_time = time.perf_counter() - start
+    return {
+        "score": float(scorer(estimator, *test)),
+        "train_score": float(scorer(estimator, X, y)),
+        "fit_time": fit_time,
+    }
 
 
 def failed_cell(error_score):

@@ -1,0 +1,285 @@
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+
+from skpoison import (
+    LabelFlip,
+    PerturbationNormDisplay,
+    RandomNoise,
+    RobustnessCurve,
+    RobustnessCurveDisplay,
+    robustness_curve,
+)
+
+
+def make_curve(table, n_splits=5, n_repeats=2, ratio=0.25, values=(2, 64, 4096), name="C"):
+    table = {name: np.asarray(table, dtype=float)}
+    return RobustnessCurve("width", list(values), table, table, table, n_splits, n_repeats, ratio)
+
+
+def noisy(means, n=10, sigma=0.01, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.array(means)[:, np.newaxis] + sigma * rng.standard_normal((len(means), n))
+
+
+def test_frame_is_tidy():
+    rng = np.random.default_rng(0)
+    tables = [{name: rng.random((3, 10)) for name in "AB"} for _ in range(3)]
+    curve = RobustnessCurve("width", [2, 64, 4096], *tables, 5, 2, 0.25)
+    frame = curve.to_frame()
+    assert frame.columns.tolist() == [
+        "attack",
+        "width",
+        "split",
+        "repeat",
+        "score",
+        "train_score",
+        "fit_time",
+    ]
+    assert len(frame) == 2 * 3 * 10
+    cell = frame[(frame.attack == "B") & (frame.width == 64) & (frame.split == 3)]
+    cell = cell[cell.repeat == 1].iloc[0]
+    # Fails if splits and repeats change places.
+    assert cell.score == tables[0]["B"][1, 8]
+    assert cell.train_score == tables[1]["B"][1, 8]
+    assert cell.fit_time == tables[2]["B"][1, 8]
+
+
+def test_peak_is_the_best_mean():
+    curve = make_curve([[0.9, 0.1], [0.6, 0.6], [0.5, np.nan]], 2, 1)
+    assert curve.peak("C") == (64, pytest.approx(0.6))
+    assert make_curve([[np.nan, np.nan], [0.2, np.nan], [0.1, 0.1]], 2, 1).peak("C").param == 64
+
+
+def test_u_shape_by_hand():
+    table = np.array([[0.5, 0.52, 0.48], [0.8, 0.83, 0.79], [0.7, 0.75, 0.71]])
+    shape = make_curve(table, 3, 1, ratio=0.5).u_shape("C")
+    for drop, end in ((shape.left, 0), (shape.right, 2)):
+        differences = table[1] - table[end]
+        error = np.sqrt((1 / 3 + 0.5) * differences.var(ddof=1))
+        half = 4.302652729911275 * error  # Student's t, 2 degrees of freedom, 97.5%
+        assert drop.mean == pytest.approx(differences.mean())
+        assert drop.low == pytest.approx(differences.mean() - half)
+        assert drop.high == pytest.approx(differences.mean() + half)
+    assert shape.peak.param == 64
+
+
+@pytest.mark.parametrize(
+    ("means", "is_u"),
+    [((0.5, 0.8, 0.7), True), ((0.5, 0.7, 0.8), False), ((0.8, 0.7, 0.5), False)],
+)
+def test_u_shape_needs_both_ends_under_the_peak(means, is_u):
+    assert make_curve(noisy(means)).u_shape("C").is_u is is_u
+
+
+def test_flat_curves_are_seldom_called_u():
+    # Fails if the peak is chosen on the folds that judge it: of nine equal widths the best looks
+    # better than both ends by luck in most tables.
+    values = list(range(1, 10))
+    verdicts, naive = [], []
+    for seed in range(200):
+        table = noisy([0.8] * 9, n=10, sigma=0.02, seed=seed)
+        curve = make_curve(table, 5, 2, values=values)
+        shape = curve.u_shape("C")
+        verdicts.append(shape.left.low > 0 or shape.right.low > 0)
+        best = np.argmax(table.mean(axis=1))
+        naive.append((table[best] - table[0]).mean())
+    assert np.mean(verdicts) <= 0.05
+    assert np.mean(naive) > 0.005  # the bias that there is to correct
+
+
+def test_drop_is_unbiased_where_the_peak_is_luck():
+    drops = [
+        make_curve(noisy([0.8] * 9, sigma=0.02, seed=seed), values=list(range(9))).u_shape("C").left
+        for seed in range(300)
+    ]
+    means = np.array([drop.mean for drop in drops])
+    assert abs(means.mean()) < 3 * means.std(ddof=1) / np.sqrt(len(means)) + 5e-4
+
+
+def test_interval_covers_the_drop_of_overlapping_folds():
+    # A common part of a training set's luck, and luck of its own: what overlapping folds give.
+    rng = np.random.default_rng(0)
+    covered, plain = [], []
+    for _ in range(300):
+        table = np.array([0.5, 0.8, 0.7])[:, np.newaxis] + 0.0 * np.empty((3, 10))
+        table += 0.02 * rng.standard_normal((3, 1)) * np.sqrt(0.2)
+        table += 0.02 * rng.standard_normal((3, 10)) * np.sqrt(0.8)
+        curve = make_curve(table)
+        drop = curve.u_shape("C").right
+        covered.append(drop.low <= 0.1 <= drop.high)
+        curve.test_train_ratio = 0.0
+        drop = curve.u_shape("C").right
+        plain.append(drop.low <= 0.1 <= drop.high)
+    # Fails if the correction is left out: then the interval is too short.
+    assert np.mean(covered) >= 0.94
+    assert np.mean(plain) < 0.9
+
+
+def test_u_shape_without_enough_fits():
+    shape = make_curve([[0.5], [0.8], [0.7]], 1, 1).u_shape("C")
+    assert np.isnan(shape.left.low)
+    assert shape.is_u is False
+    # One split, several repeats: the peak is chosen on the other repeats.
+    assert make_curve(noisy([0.5, 0.8, 0.7], n=5), 1, 5).u_shape("C").is_u
+    # A failed fit takes its column out.
+    table = noisy([0.5, 0.8, 0.7])
+    table[0, 3] = np.nan
+    assert make_curve(table).u_shape("C").is_u
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.one_of(st.integers(-5, 5000), st.floats(-1, 1), st.text(), st.none()), min_size=1),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 10**6),
+)
+def test_save_and_load(tmp_path_factory, values, n_splits, n_repeats, seed):
+    rng = np.random.default_rng(seed)
+    shape = (len(values), n_splits * n_repeats)
+    tables = [{name: rng.random(shape) for name in ("clean", "a/b")} for _ in range(3)]
+    tables[0]["clean"][0, 0] = np.nan
+    curve = RobustnessCurve("width", values, *tables, n_splits, n_repeats, 0.25)
+    path = tmp_path_factory.mktemp("curve") / "curve.json"
+    curve.save(path)
+    curve.save(path)
+    loaded = RobustnessCurve.load(str(path))
+    assert loaded.param_range == values
+    assert (loaded.n_splits, loaded.n_repeats) == (n_splits, n_repeats)
+    for name in ("scores", "train_scores", "fit_times"):
+        for attack, table in getattr(curve, name).items():
+            np.testing.assert_array_equal(getattr(loaded, name)[attack], table)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "curve.json"
+    curve = make_curve(noisy([0.5, 0.8, 0.7]))
+    curve.save(path)
+    before = path.read_bytes()
+    curve.param_range = [object(), 1, 2]
+    with pytest.raises(TypeError):
+        curve.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_load_takes_only_curves(tmp_path):
+    path = tmp_path / "curve.json"
+    with pytest.raises(OSError, match=r"curve\.json"):
+        RobustnessCurve.load(path)
+    make_curve(noisy([0.5, 0.8, 0.7])).save(path)
+    good = json.loads(path.read_text())
+    bad = [
+        "",
+        "[]",
+        "null",
+        "[" * 100_000,
+        "\x00",
+        json.dumps({**good, "n_splits": 3}),
+        json.dumps({**good, "version": 2}),
+        json.dumps({**good, "extra": 1}),
+        json.dumps({**good, "scores": {"C": [[1]]}}),
+        json.dumps({**good, "param_range": 3}),
+        json.dumps({**good, "scores": {"C": [["x"]]}}),
+        json.dumps({**good, "n_repeats": True}),
+        json.dumps({**good, "test_train_ratio": -1}),
+        json.dumps({**good, "train_scores": {}}),
+    ]
+    for text in bad:
+        path.write_text(text)
+        with pytest.raises(ValueError, match="must hold a RobustnessCurve"):
+            RobustnessCurve.load(path)
+
+
+def test_html_escapes_names():
+    text = make_curve(noisy([0.5, 0.8, 0.7]), name="<b>&")._repr_html_()
+    assert "&lt;b&gt;&amp;" in text
+    assert "<b>" not in text
+    assert text.count("<tr>") == 4
+
+
+def test_display_draws_means_and_spread():
+    table = noisy([0.5, 0.8, 0.7])
+    curve = make_curve(table)
+    display = RobustnessCurveDisplay.from_curve(curve)
+    (line,) = display.lines_
+    np.testing.assert_allclose(line.get_ydata(), table.mean(axis=1))
+    np.testing.assert_allclose(line.get_xdata(), [2, 64, 4096])
+    assert line.get_label() == "C"
+    assert display.ax_.get_xscale() == "log"
+    assert display.ax_.get_xlabel() == "width"
+    band = display.fill_between_[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx((table.mean(axis=1) + table.std(axis=1)).max())
+    _, ax = plt.subplots()
+    again = display.plot(ax=ax, std_display_style="errorbar", errorbar_kw={"label": "other"})
+    assert again is display
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert display.lines_ is None
+    assert len(display.errorbar_) == 1
+    assert display.plot(std_display_style=None, line_kw={"marker": "x"}).fill_between_ is None
+    with pytest.raises(ValueError, match="`std_display_style` must be one of"):
+        display.plot(std_display_style="bars")
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([4, 8, 16], "log"),
+        ([1, 2, 3, 4], "linear"),
+        ([0, 10, 100], "linear"),
+        ([0.1, 0.2, 0.3], "linear"),
+        ([10, 30, 100, 300], "log"),
+        ([64, 2, 4096], "log"),
+        (["a", "b", "c"], "category"),
+        ([None, 3, 4], "category"),
+    ],
+)
+def test_scale_of_the_axis(values, scale):
+    # scikit-learn's guess takes [4, 8, 16] for linear.
+    display = RobustnessCurveDisplay.from_curve(
+        make_curve(noisy([0.5] * len(values)), values=values)
+    )
+    if scale == "category":
+        labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+        assert labels == [str(value) for value in values]
+    else:
+        assert display.ax_.get_xscale() == scale
+    plt.close("all")
+
+
+def test_display_from_estimator(digits):
+    kwargs = {
+        "attacks": {"clean": None, "flips": LabelFlip(0.3)},
+        "param_name": "strategy",
+        "param_range": ["most_frequent", "uniform"],
+        "cv": 2,
+        "random_state": 0,
+    }
+    display = RobustnessCurveDisplay.from_estimator(DummyClassifier(), *digits, **kwargs)
+    curve = robustness_curve(DummyClassifier(), *digits, **kwargs)
+    np.testing.assert_array_equal(display.scores["flips"], curve.scores["flips"])
+    assert len(display.lines_) == 2
+    plt.close("all")
+
+
+def test_norm_display(digits):
+    X, y = digits
+    noise = RandomNoise(norm="l2,inf", budget=0.5, random_state=0)
+    display = PerturbationNormDisplay.from_estimator(noise, X, y, name="noise", bins=10)
+    heights = [bar.get_height() for bar in display.bars_[0]]
+    assert sum(heights) == len(y)
+    assert not hasattr(noise, "perturbation_norms_")
+    _, ax = plt.subplots()
+    display = PerturbationNormDisplay.from_norms({"a": [0, 1, 1], "b": np.ones(4)}, ax=ax, bins=4)
+    assert display.ax_ is ax
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert [sum(bar.get_height() for bar in bars) for bars in display.bars_] == [3, 4]
+    plt.close("all")
