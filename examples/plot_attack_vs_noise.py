@@ -17,7 +17,6 @@ import matplotlib
 
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -113,10 +112,9 @@ args.out.mkdir(parents=True, exist_ok=True)
 frame.to_csv(args.out / f"attack_vs_noise_{args.dataset}.csv", index=False)
 means, stds = groups[["clean", *COLUMNS]].mean(), groups[["clean", *COLUMNS]].std()
 means.index = stds.index = [f"{norm}\n{budget:g}" for norm, budget in means.index]
-ax = means.plot.bar(yerr=stds, rot=0, capsize=2, figsize=(8, 4))
+ax = means.plot.bar(yerr=stds, rot=0, capsize=2, figsize=(7, 4))
 ax.set_xlabel("Norm and budget")
 ax.set_ylabel("Accuracy on clean test data")
 ax.set_title(f"{args.dataset}: mean ± standard deviation over {args.seeds} seeds")
-ax.legend(loc="lower left", fontsize="small")
-plt.tight_layout()
-ax.figure.savefig(args.out / f"attack_vs_noise_{args.dataset}.png", dpi=150)
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+ax.figure.savefig(args.out / f"attack_vs_noise_{args.dataset}.png", dpi=150, bbox_inches="tight")

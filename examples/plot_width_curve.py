@@ -88,4 +88,4 @@ for name in curve.scores:
 args.out.mkdir(parents=True, exist_ok=True)
 frame.to_csv(args.out / "width_curve.csv", index=False)
 display = RobustnessCurveDisplay.from_curve(curve, score_name="Accuracy on clean data")
-display.figure_.savefig(args.out / "width_curve.png", dpi=150)
+display.figure_.savefig(args.out / "width_curve.png", dpi=150, bbox_inches="tight")

@@ -220,6 +220,19 @@ def test_base_holds_the_budget_of_an_attack_that_asks_for_more(norm, digits):
     assert (size > 0).sum() <= 0.3 * len(y)
 
 
+class Brighten(BaseFeatureAttack):
+    def _perturb(self, X, y, random_state):
+        return np.full(X.shape, 10.0)
+
+
+def test_base_holds_the_box_of_an_attack_that_leaves_it(digits):
+    # Fails if the base trusts the hook.
+    X, y = digits
+    X_poisoned, _ = Brighten(norm="l2,inf", budget=5.0).poison(X, y)
+    assert X_poisoned.max() == 1.0
+    assert Brighten(norm="l2,inf", budget=5.0, clip=None).poison(X, y)[0].max() > 1
+
+
 def test_chained_attack_is_one_after_the_other(digits):
     # Fails if each attack is given the clean data.
     X, y = digits

@@ -30,7 +30,7 @@ OTHERS = {
     "attacks": {"numpy", "sklearn", "torch"},
     "modules": {"torch"},
     "nets": {"numpy", "sklearn", "skorch", "torch", "threadpoolctl"},
-    "study": {"numpy", "sklearn", "joblib", "scipy", "tqdm"},
+    "study": {"numpy", "sklearn", "joblib", "scipy", "threadpoolctl", "tqdm"},
     "theory": {"numpy", "scipy"},
     "datasets": {"numpy", "pooch"},
 }

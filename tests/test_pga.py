@@ -132,6 +132,9 @@ def test_l21_ascent_comes_close_to_the_optimum(digits, frozen):
     many = CleanLabelPGA(frozen, max_iter=1000, **kwargs).fit(X, y)
     gain = many.loss_curve_[-1] - many.loss_curve_[0]
     assert few.loss_curve_[-1] >= many.loss_curve_[-1] - 0.01 * gain
+    # The losses are those of iterates inside the budget: fails without the projection.
+    judge = CleanLabelPGA(frozen, budget=0.0).fit(few.poison(X, y)[0], y)
+    assert judge.loss_curve_[0] == pytest.approx(few.loss_curve_[-1], rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["negated", "cross_entropy"])
@@ -172,8 +175,7 @@ def test_same_seed_same_bytes(digits):
     X, y = digits
     net = NetClassifier(MLP, module__width=8, max_epochs=2)
     attacks = [
-        CleanLabelPGA(net, norm="l2,inf", budget=0.5, random_state=seed)
-        for seed in (0, 0, 1)
+        CleanLabelPGA(net, norm="l2,inf", budget=0.5, random_state=seed) for seed in (0, 0, 1)
     ]
     first, again, other = [attack.poison(X, y)[0].tobytes() for attack in attacks]
     assert first == again

@@ -1,5 +1,6 @@
 import inspect
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -91,6 +92,39 @@ def test_result_does_not_depend_on_n_jobs_or_backend(digits, curve, backend):
         other = robustness_curve(NET, *digits, n_repeats=2, n_jobs=2, **STUDY)
     assert_same_scores(curve, other)
     assert torch.get_num_threads() == threads
+
+
+class ThreadCounting(DecisionTreeClassifier):
+    threads = []
+
+    def fit(self, X, y):
+        # OpenMP has a number for each thread, MKL one for the process.
+        info = torch.__config__.parallel_info()
+        self.threads.append(re.findall(r"(?:get_num|get_max)_threads\(\) : (\d+)", info))
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_every_fit_runs_on_one_thread(digits, n_jobs):
+    # Fails if the number is left alone: small nets give the same bits by luck, wide ones do not.
+    before = torch.get_num_threads()
+    ThreadCounting.threads.clear()
+    torch.set_num_threads(2)
+    try:
+        with parallel_config(backend="threading"):
+            robustness_curve(
+                ThreadCounting(),
+                *digits,
+                attacks={"clean": None},
+                param_name="max_depth",
+                param_range=[1, 2],
+                n_jobs=n_jobs,
+            )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert len(ThreadCounting.threads) == 10
+    assert {number for numbers in ThreadCounting.threads for number in numbers} == {"1"}
 
 
 def test_more_repeats_keep_the_first(digits, curve):

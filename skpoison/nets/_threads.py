@@ -1,6 +1,5 @@
-"""One number of threads for all fits of a study."""
+"""One number of threads for all fits of a study: sums in another order give other bits."""
 
-import threading
 from contextlib import contextmanager
 
 import torch
@@ -9,10 +8,11 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def one_thread():
-    """Compute with one thread in the block: sums in another order give other bits.
+    """Compute with one thread in the block, and restore torch's number of threads after it.
 
-    The number of threads is restored after the block, except in a thread that is not the main one:
-    some libraries have one number for the process, and another thread may be in its own block.
+    For the process that runs a study. What it starts needs `threadpool_limits` besides: OpenMP has
+    a number for each thread. Only here is torch's own number set, because with it goes one that MKL
+    has for the whole process, and another thread may be in the middle of its sums.
     """
     before = torch.get_num_threads()
     with threadpool_limits(1):
@@ -20,5 +20,4 @@ def one_thread():
         try:
             yield
         finally:
-            if threading.current_thread() is threading.main_thread():
-                torch.set_num_threads(before)
+            torch.set_num_threads(before)

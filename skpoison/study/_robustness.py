@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from .._seeding import seed_estimator
 from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
+from ..nets._threads import one_thread
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
 from ._memory import Store
@@ -144,7 +145,8 @@ def robustness_curve(
     runner = Runner(n_jobs, Store(memory), error_score)
     n_cells = len(study.param_range) * seeds.size * len(attacks)
     cells = {}
-    with tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness") as bar:
+    bar = tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness")
+    with bar, one_thread():
         for repeat in range(n_repeats):
             for name, attack in attacks.items():
                 fits = study.plan(attack, repeat, seeds[repeat], runner.store.enabled)

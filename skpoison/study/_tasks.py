@@ -5,8 +5,7 @@ import traceback
 
 import numpy as np
 from sklearn.utils import _safe_indexing
-
-from ..nets._threads import one_thread
+from threadpoolctl import threadpool_limits
 
 
 def attempt(place, strict, task, *args):
@@ -14,7 +13,7 @@ def attempt(place, strict, task, *args):
 
     With `strict` an error is raised as it is.
     """
-    with one_thread():
+    with threadpool_limits(1):
         try:
             return place, task(*args), None
         except Exception:

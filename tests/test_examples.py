@@ -1,0 +1,75 @@
+"""The examples and the README do what they say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_example(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_main_job(tmp_path):
+    # The whole job, as the README runs it: about 45 s on 2 cores.
+    result = run_example("plot_width_curve.py", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "140/140" in result.stderr
+    frame = pd.read_csv(tmp_path / "width_curve.csv")
+    assert frame.columns.tolist() == [
+        "attack",
+        "module__width",
+        "split",
+        "repeat",
+        "score",
+        "train_score",
+        "fit_time",
+    ]
+    assert sorted(frame["attack"].unique()) == ["A", "B", "C", "clean"]
+    assert sorted(frame["module__width"].unique()) == [2, 4, 16, 64, 256, 1024, 4096]
+    assert len(frame) == 4 * 7 * 5
+    assert not frame.duplicated(["attack", "module__width", "split", "repeat"]).any()
+    means = frame.groupby(["attack", "module__width"])["score"].mean()
+    assert means["clean", 4096] > 0.95
+    assert means["C", 64] > means["C", 4096]
+    assert f"{means['C', 64]:.3f}" in result.stdout
+    assert (tmp_path / "width_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attack_vs_noise(tmp_path):
+    result = run_example("plot_attack_vs_noise.py", "--seeds", "2", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    frame = pd.read_csv(tmp_path / "attack_vs_noise_digits.csv")
+    large = frame[frame["budget"].isin([1.0, 30.0])]
+    assert (large["negated"] < large["noise (negated)"]).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_readme_blocks_run_in_turn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 3
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert Path("curve.png").exists()
+    plt.close("all")
+
+
+def test_readme_and_ci_share_the_test_command():
+    command = re.findall(r"```sh\n(.*)\n```", (ROOT / "README.md").read_text())
+    assert len(command) == 2
+    assert all(line.startswith("python3 -m venv") for line in command)
+    assert command[1].endswith("-m pytest")
+    assert "grep -m1 -- '-m pytest$' README.md" in (ROOT / ".ci" / "run").read_text()
