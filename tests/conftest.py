@@ -9,7 +9,11 @@ matplotlib.use("agg")
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
+
+# Small nets gain nothing from a second thread, and lose a lot where other work has the core.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

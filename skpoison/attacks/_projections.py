@@ -145,4 +145,3 @@ def _scale(delta, target, norms):
             shape
         )
     return delta * factors.astype(delta.dtype).reshape(shape)
-
