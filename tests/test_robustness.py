@@ -127,6 +127,38 @@ def test_every_fit_runs_on_one_thread(digits, n_jobs):
     assert {number for numbers in ThreadCounting.threads for number in numbers} == {"1"}
 
 
+def test_stacked_and_single_nets_score_alike(digits, curve, tmp_path):
+    # Small nets: the scores of the study are those of stacks, unless told otherwise.
+    single = robustness_curve(NET, *digits, n_repeats=2, fused=False, **STUDY)
+    forced = robustness_curve(NET, *digits, n_repeats=2, fused=True, memory=tmp_path, **STUDY)
+    assert_same_scores(curve, forced)
+    for name in ATTACKS:
+        np.testing.assert_allclose(single.scores[name], curve.scores[name], atol=0.015)
+        assert (single.fit_times[name] > curve.fit_times[name]).mean() > 0.9
+    # A group is kept as its members: the study finds them again however it is computed.
+    again = robustness_curve(NET, *digits, n_repeats=2, fused=False, memory=tmp_path, **STUDY)
+    np.testing.assert_array_equal(again.fit_times["clean"], forced.fit_times["clean"])
+
+
+def test_a_failure_in_a_group_costs_its_own_cells(digits):
+    # Fails if the error of one net takes its group along: here folds without a class.
+    X, y = digits
+    order = np.argsort(y, kind="stable")
+    first = np.arange(len(y)) < 30
+    cv = [(np.flatnonzero(first), np.flatnonzero(~first))] + [
+        (np.arange(k, 300, 2), np.arange(1 - k, 300, 2)) for k in (0, 1)
+    ]
+    study = {**STUDY, "cv": cv, "attacks": {"clean": None}}
+    with pytest.warns(FitFailedWarning, match="at least 2 classes"):
+        result = robustness_curve(NET, X[order], y[order], fused=True, n_repeats=2, **study)
+    np.testing.assert_array_equal(np.isnan(result.scores["clean"][0]), [1, 0, 0, 1, 0, 0])
+
+
+def test_waves_change_nothing(digits, curve, monkeypatch):
+    monkeypatch.setattr("skpoison.study._runner.MAX_BYTES", 1)
+    assert_same_scores(robustness_curve(NET, *digits, n_repeats=2, **STUDY), curve)
+
+
 def test_more_repeats_keep_the_first(digits, curve):
     once = robustness_curve(NET, *digits, n_repeats=1, **STUDY)
     for name in ATTACKS:
@@ -292,9 +324,16 @@ def test_a_failed_fit_costs_its_cells_only(digits, tmp_path):
     with pytest.warns(FitFailedWarning):
         zero = robustness_curve(Failing(), *digits, error_score=0.0, **kwargs)
     assert (zero.scores["broken"] == 0).all()
-    with pytest.raises(RuntimeError, match="no tree that flat"):
-        robustness_curve(Failing(), *digits, error_score="raise", **kwargs)
-    kwargs["attacks"] = {"broken": FailingAttack()}
+    for attacks, words in (
+        ({"clean": None}, "no tree that flat"),
+        (
+            {"broken": FailingAttack()},
+            "no attack today",
+        ),
+    ):
+        kwargs["attacks"] = attacks
+        with pytest.raises(RuntimeError, match=words):
+            robustness_curve(Failing(), *digits, error_score="raise", **kwargs)
     with pytest.raises(ValueError, match=r"(?s)All .* fits of the study failed.*no attack today"):
         robustness_curve(Failing(), *digits, **kwargs)
 

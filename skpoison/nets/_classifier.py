@@ -234,28 +234,42 @@ class NetClassifier(SkorchHooks):
         return output[0] if isinstance(output, tuple) else output
 
     def _train(self, X, y, X_val, y_val, reset, fit_params, classes=None):
-        self._check_parameters()
-        if is_dataset(X):
-            validation = None
-        else:
-            X, y, validation = self._check_data(X, y, X_val, y_val, reset, classes)
-        if reset:
-            self.initialize()
-        with local_seed(self._draw_seed(), self.device):
-            if not is_dataset(X):
-                train, validation = self._split(X, y, validation)
-                X, y = self._make_dataset(*train), None
-                self._validation_ = validation and self._make_dataset(*validation)
+        return self._run(*self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
+
+    def _run(self, X, y, seed, **fit_params):
+        """Train on what `_begin` returned."""
+        with local_seed(seed, self.device):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)
             except StopTraining:
                 pass
-            finally:
-                self._validation_ = None
-            self.notify("on_train_end", X=X, y=y)
-        self._warn_if_diverged()
+            self._end(X, y)
         return self
+
+    def _begin(self, X, y, X_val=None, y_val=None, reset=True, classes=None):
+        """Check everything, make the components, put the data on the device.
+
+        Returns X and y as skorch's loop takes them, and the seed of the training.
+        """
+        self._check_parameters()
+        validation = None
+        if not is_dataset(X):
+            X, y, validation = self._check_data(X, y, X_val, y_val, reset, classes)
+        if reset:
+            self.initialize()
+        seed = self._draw_seed()
+        self._validation_ = None
+        if not is_dataset(X):
+            train, validation = self._split(X, y, validation)
+            X, y = self._make_dataset(*train), None
+            self._validation_ = validation and self._make_dataset(*validation)
+        return X, y, seed
+
+    def _end(self, X, y):
+        self._validation_ = None
+        self.notify("on_train_end", X=X, y=y)
+        self._warn_if_diverged()
 
     def _warn_if_diverged(self):
         loss = self.history[-1, "train_loss"]
@@ -268,7 +282,7 @@ class NetClassifier(SkorchHooks):
                 f"The training loss is {loss:.3g} after {len(self.history)} epochs: training "
                 f"diverged. Lower `lr` (now {self.lr}), or scale X.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _check_parameters(self):

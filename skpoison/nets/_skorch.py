@@ -6,7 +6,14 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+    PrintLog,
+)
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset, noop
 
@@ -147,10 +154,7 @@ class SkorchHooks(NeuralNetClassifier):
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
         if not listened:
-            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
-                self.history.new_batch()
-                self.history.record_batch(f"{prefix}_loss", loss)
-                self.history.record_batch(f"{prefix}_batch_size", size)
+            self._record_batches(prefix, torch.stack(losses).tolist(), sizes)
         self.history.record(f"{prefix}_batch_count", len(losses))
         if not training:
             accuracy = int(n_correct) / sum(sizes)
@@ -158,12 +162,19 @@ class SkorchHooks(NeuralNetClassifier):
             self.history.record(f"{prefix}_acc", accuracy)
             self.history.record(f"{prefix}_acc_best", accuracy > best)
 
-    def _has_batch_callbacks(self):
-        names = ("on_batch_begin", "on_batch_end")
+    def _record_batches(self, prefix, losses, sizes):
+        for loss, size in zip(losses, sizes, strict=True):
+            self.history.new_batch()
+            self.history.record_batch(f"{prefix}_loss", loss)
+            self.history.record_batch(f"{prefix}_batch_size", size)
+
+    def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
+        """Whether a callback wants to hear of each batch; a schedule of epochs does not."""
         return any(
             getattr(type(callback), name) is not getattr(Callback, name)
             for _, callback in self.callbacks_
             for name in names
+            if not (isinstance(callback, LRScheduler) and callback.step_every == "epoch")
         )
 
     def notify(self, method_name, **cb_kwargs):

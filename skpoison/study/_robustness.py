@@ -1,6 +1,7 @@
 """The study itself: each attack, each fold, each value of the parameter."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import clone
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 from .._seeding import seed_estimator
 from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
+from ..nets._many import is_worth_a_stack
 from ..nets._threads import one_thread
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
@@ -37,6 +39,7 @@ def robustness_curve(
     scoring=None,
     n_jobs=None,
     memory=None,
+    fused="auto",
     error_score=np.nan,
     random_state=None,
     progress=False,
@@ -80,6 +83,10 @@ def robustness_curve(
         Where to keep each finished fit and attack: a run that was killed continues where it
         stopped, given the same arguments and an int `random_state`. A cache holds pickles: use
         your own.
+    fused : {"auto", True, False}, default="auto"
+        Whether to train nets of one architecture together (`skpoison.nets.fit_many`), across folds,
+        attacks and repeats: "auto" where that is faster, a choice by sizes alone; True wherever it
+        is possible. Applies to a plain `NetClassifier`. Scores agree but for rounding.
     error_score : "raise" or float, default=nan
         What to score a failed fit with, after a warning; or whether to raise.
     random_state : int, RandomState instance or None, default=None
@@ -90,7 +97,8 @@ def robustness_curve(
     Returns
     -------
     curve : RobustnessCurve
-        Scores, scores on the data trained on, and fit times.
+        Scores, scores on the data trained on, and fit times (of nets trained together: the group's
+        over its size).
 
     Raises
     ------
@@ -120,12 +128,14 @@ def robustness_curve(
     (2, 3)
     """
     X, y = indexable(X, y)
-    check_labels(y, min_classes=2)
+    _, classes = check_labels(y, min_classes=2)
     study = _Study(
         estimator=estimator,
+        attacks=_check_attacks(attacks),
         param_name=param_name,
         param_range=_check_range(estimator, param_name, param_range),
         data=(X, y),
+        classes=classes,
         splits=[tuple(map(np.asarray, split)) for split in _check_folds(cv, X, y)],
         test=_check_test(test),
         poison=check_choice(poison, "poison", ("fold", "dataset")),
@@ -133,8 +143,9 @@ def robustness_curve(
         scoring=scoring,
         scorer=check_scoring(estimator, scoring=scoring),
     )
-    _check_attacks(attacks)
     check_int(n_repeats, "n_repeats", low=1)
+    if not isinstance(fused, (bool, np.bool_)):
+        check_choice(fused, "fused", ("auto",))
     if error_score != "raise" and not (
         isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
     ):
@@ -142,19 +153,19 @@ def robustness_curve(
     # Row by row, so that the seeds of the first repeats do not depend on how many follow.
     shape = (n_repeats, len(study.splits))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)
-    runner = Runner(n_jobs, Store(memory), error_score)
-    n_cells = len(study.param_range) * seeds.size * len(attacks)
-    cells = {}
+    n_cells = len(study.attacks) * len(study.param_range) * seeds.size
     bar = tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness")
     with bar, one_thread():
-        for repeat in range(n_repeats):
-            for name, attack in attacks.items():
-                fits = study.plan(attack, repeat, seeds[repeat], runner.store.enabled)
-                bar.set_postfix(attack=name, repeat=repeat, refresh=False)
-                found = runner.run(study, attack, seeds[repeat], fits, bar)
-                cells.update({(name, repeat, *place): cell for place, cell in found.items()})
-    runner.report(n_cells)
-    return study.collect(list(attacks), cells, seeds)
+        runner = Runner(
+            study,
+            seeds,
+            n_jobs=n_jobs,
+            store=Store(memory),
+            fused=fused,
+            error_score=error_score,
+            bar=bar,
+        )
+        return study.collect(runner.run(), n_repeats)
 
 
 @dataclass
@@ -168,12 +179,14 @@ class _Fit:
 
 @dataclass
 class _Study:
-    """What is asked: everything that a result depends on, apart from attack and seeds."""
+    """What is asked: everything that a result depends on, apart from the seeds."""
 
     estimator: object
+    attacks: dict
     param_name: str
     param_range: list
     data: tuple
+    classes: np.ndarray
     splits: list
     test: tuple | None
     poison: str
@@ -181,45 +194,45 @@ class _Study:
     scoring: object
     scorer: object
 
-    def __post_init__(self):
-        self._print = None
-
-    def plan(self, attack, repeat, seeds, keyed):
-        """The fits of one attack and repeat: (index of the value, split) -> _Fit."""
+    def plan(self, name, repeat, seeds, keyed):
+        """The fits of one attack and repeat, by place."""
         fits = {}
         # The widest first: at the end of the list no worker waits long for another.
         for i in reversed(range(len(self.param_range))):
-            for split, seed in enumerate(seeds):
-                estimator = clone(self.estimator)
-                estimator.set_params(**{self.param_name: self.param_range[i]})
-                seed_estimator(estimator, seed, overwrite=True)
+            for split, seed in enumerate(seeds[repeat]):
+                estimator = seed_estimator(self.estimator_at(i), seed, overwrite=True)
                 key = None
                 if keyed:
-                    attack_key = self.attack_key(attack, seeds, split)
-                    key = fingerprint((self.fingerprint(), attack_key, estimator, split))
-                fits[i, split] = _Fit(estimator, split, key)
+                    attack_key = self.attack_key(name, repeat, split, seeds)
+                    key = fingerprint((self.fingerprint, attack_key, estimator, split))
+                fits[name, repeat, i, split] = _Fit(estimator, split, key)
         return fits
 
-    def fingerprint(self):
-        if self._print is None:
-            whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
-            self._print = fingerprint((*whole, self.scoring))
-        return self._print
+    def estimator_at(self, i):
+        return clone(self.estimator).set_params(**{self.param_name: self.param_range[i]})
 
-    def attack_key(self, attack, seeds, split):
-        if attack is None:
+    @cached_property
+    def fingerprint(self):
+        whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
+        return fingerprint((*whole, self.scoring))
+
+    def attack_key(self, name, repeat, split, seeds):
+        if self.attacks[name] is None:
             return None
         part = split if self.poison == "fold" else None
-        return fingerprint((self.fingerprint(), self.seeded_attack(attack, seeds, part), part))
+        attack = self.seeded_attack(name, repeat, part, seeds)
+        return fingerprint((self.fingerprint, attack, part))
 
-    def seeded_attack(self, attack, seeds, split):
-        seed = seeds[split if split is not None else 0]
+    def seeded_attack(self, name, repeat, split, seeds):
+        seed = seeds[repeat, split if split is not None else 0]
         # Not the stream of the victim: a surrogate like it would else start from the same weights.
-        return seed_estimator(clone(attack), np.random.RandomState([1, seed]), overwrite=True)
+        random_state = np.random.RandomState([1, seed])
+        return seed_estimator(clone(self.attacks[name]), random_state, overwrite=True)
 
-    def attacked(self, split):
-        """The data that the attack of a split is run on."""
-        return self.data if self.poison == "dataset" else take(self.data, self.splits[split][0])
+    def attacked(self, part):
+        """The data that an attack is run on; part is (name, repeat, split)."""
+        split = part[2]
+        return self.data if split is None else take(self.data, self.splits[split][0])
 
     def fit_arguments(self, fit, poisoned):
         """Arguments of `fit_and_score`; `poisoned` is what the attack left, None if clean."""
@@ -233,8 +246,14 @@ class _Study:
             return fit.estimator, poisoned, None, validation, test, self.scorer
         return fit.estimator, poisoned or self.data, train, validation, test, self.scorer
 
-    def collect(self, names, cells, seeds):
-        n_repeats, n_splits = seeds.shape
+    def is_stackable(self, i, n_nets, fused):
+        """Whether the nets of a value are worth training together."""
+        shape = np.shape(self.data[0])[1:]
+        net = self.estimator_at(i)
+        return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
+
+    def collect(self, cells, n_repeats):
+        n_splits = len(self.splits)
 
         def table(name, field):
             return np.array(
@@ -252,9 +271,9 @@ class _Study:
         return RobustnessCurve(
             param_name=self.param_name,
             param_range=self.param_range,
-            scores={name: table(name, "score") for name in names},
-            train_scores={name: table(name, "train_score") for name in names},
-            fit_times={name: table(name, "fit_time") for name in names},
+            scores={name: table(name, "score") for name in self.attacks},
+            train_scores={name: table(name, "train_score") for name in self.attacks},
+            fit_times={name: table(name, "fit_time") for name in self.attacks},
             n_splits=n_splits,
             n_repeats=n_repeats,
             test_train_ratio=float(ratio),
@@ -307,3 +326,4 @@ def _check_attacks(attacks):
             raise TypeError(f"`attacks` must have strings as keys, got {name!r}")
         if attack is not None and (isinstance(attack, type) or not hasattr(attack, "poison")):
             raise TypeError(f"`attacks[{name!r}]` must have a method `poison`, got {attack!r}")
+    return attacks

@@ -1,71 +1,134 @@
-"""How a study is computed: jobs, memory, failures."""
+"""How a study is computed: waves, groups, jobs, memory, failures."""
 
+import math
 import warnings
+from collections import Counter
 
+import numpy as np
+from joblib import effective_n_jobs
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._tasks import attempt, failed_cell, fit_and_score, run_attack
+from ._tasks import attempt, failed_cell, fit_and_score, fit_and_score_many, run_attack
+
+# Poisoned data that are held at a time: what does not fit is left to the next wave.
+MAX_BYTES = 2**30
 
 
 class Runner:
-    """How it is computed: jobs, memory, failures."""
+    """Computes the fits of a study that memory does not know.
 
-    def __init__(self, n_jobs, store, error_score):
+    A unit is an attack in a repeat, a pair (name, repeat); a place is a cell of the study,
+    (name, repeat, index of the parameter's value, split).
+    """
+
+    def __init__(self, study, seeds, *, n_jobs, store, fused, error_score, bar):
+        self.study = study
+        self.seeds = seeds
         self.n_jobs = n_jobs
         self.store = store
+        self.fused = fused
         self.error_score = error_score
+        self.bar = bar
+        self.cells = {}
         self.failures = []
         self.n_failed_cells = 0
 
-    def run(self, study, attack, seeds, fits, bar):
-        """Compute the fits of one attack and repeat that memory does not know."""
-        cells = {place: self.store.find(fit.key) for place, fit in fits.items()}
-        missing = {place: fit for place, fit in fits.items() if cells[place] is None}
-        bar.update(len(fits) - len(missing))
-        poisoned = self._poison(study, attack, seeds, sorted({f.split for f in missing.values()}))
-        tasks = {}
-        for place, fit in missing.items():
-            data = poisoned.get(fit.split if study.poison == "fold" else None)
-            if attack is not None and data is None:
-                cells[place] = self._fail()
-                bar.update()
-            else:
-                tasks[place] = fit_and_score, *study.fit_arguments(fit, data)
-        for place, cell, error in self._parallel(tasks):
-            cells[place] = self._keep(missing[place].key, cell, error) or self._fail()
-            bar.update()
-        return cells
+    def run(self):
+        """Compute or find all cells; returns them by place."""
+        study = self.study
+        units = [(name, r) for r in range(len(self.seeds)) for name in study.attacks]
+        n_parts = 1 if study.poison == "dataset" else len(study.splits)
+        n_bytes = 8 * n_parts * math.prod(np.shape(study.data[0]))
+        length = max(1, MAX_BYTES // n_bytes)
+        for start in range(0, len(units), length):
+            self._run_wave(units[start : start + length])
+        self._report()
+        return self.cells
 
-    def _poison(self, study, attack, seeds, splits):
-        """Run the attack for each split (or once for all): part -> poisoned data."""
-        if attack is None or not splits:
-            return {}
-        parts = splits if study.poison == "fold" else [None]
+    def _run_wave(self, units):
+        fits = {}
+        for unit in units:
+            fits.update(self.study.plan(*unit, self.seeds, self.store.enabled))
+        missing = {}
+        for place, fit in fits.items():
+            found = self.store.find(fit.key)
+            if found is None:
+                missing[place] = fit
+            else:
+                self._put(place, found)
+        poisoned = self._poison(missing)
+        arguments = {}
+        for place, fit in missing.items():
+            data = poisoned.get(self._part(place))
+            if data is None and self.study.attacks[place[0]] is not None:
+                self._put(place, None)
+            else:
+                arguments[place] = self.study.fit_arguments(fit, data)
+        tasks = {}
+        for places in self._group(list(arguments)):
+            task = fit_and_score_many if len(places) > 1 else fit_and_score
+            columns = [arguments[place] for place in places]
+            tasks[places] = (task, columns) if len(places) > 1 else (task, *columns[0])
+        for places, values, error in self._parallel(tasks):
+            if error is not None:
+                self.failures.append(error)
+                values = None
+            elif len(places) == 1:
+                values = [values]
+            for k, place in enumerate(places):
+                cell = values and values[k]
+                if isinstance(cell, str):
+                    self.failures.append(cell)
+                    cell = None
+                if cell is not None:
+                    self.store.keep(missing[place].key, cell)
+                self._put(place, cell)
+
+    def _part(self, place):
+        """What was attacked for a cell: (name, repeat, split), or split None for the whole."""
+        name, repeat, _, split = place
+        return name, repeat, split if self.study.poison == "fold" else None
+
+    def _poison(self, missing):
+        """Run the attacks that the missing cells need: part -> poisoned data, None if it failed."""
+        parts = {self._part(place) for place in missing}
+        parts = [part for part in sorted(parts, key=str) if self.study.attacks[part[0]] is not None]
         keys = {}
         if self.store.enabled:
-            keys = {part: study.attack_key(attack, seeds, part) for part in parts}
+            keys = {part: self.study.attack_key(*part, self.seeds) for part in parts}
         poisoned = {part: self.store.find(keys.get(part)) for part in parts}
         tasks = {
-            part: (run_attack, study.seeded_attack(attack, seeds, part), *study.attacked(part))
+            part: (
+                run_attack,
+                self.study.seeded_attack(*part, self.seeds),
+                *self.study.attacked(part),
+            )
             for part in parts
             if poisoned[part] is None
         }
         for part, data, error in self._parallel(tasks):
-            poisoned[part] = self._keep(keys.get(part), data, error)
+            poisoned[part] = data
+            if error is None:
+                self.store.keep(keys.get(part), data)
+            else:
+                self.failures.append(error)
         return poisoned
 
-    def _keep(self, key, value, error):
-        """Keep a value for a later run; of an error take note, and return None."""
-        if error is None:
-            self.store.keep(key, value)
-        else:
-            self.failures.append(error)
-        return value
-
-    def _fail(self):
-        self.n_failed_cells += 1
-        return failed_cell(self.error_score)
+    def _group(self, places):
+        """Put the nets that are worth a stack together; yields tuples of places."""
+        by_value = {}
+        for place in places:
+            by_value.setdefault(place[2], []).append(place)
+        n_jobs = effective_n_jobs(self.n_jobs)
+        for value, group in by_value.items():
+            if self.fused is False or not self.study.is_stackable(value, len(group), self.fused):
+                yield from ((place,) for place in group)
+                continue
+            # A share for each worker: what a net becomes does not depend on its company.
+            n_shares = min(n_jobs, math.ceil(len(group) / 3))
+            for k in range(n_shares):
+                yield tuple(group[k::n_shares])
 
     def _parallel(self, tasks):
         """Run tasks by place; yields (place, value, error) as they end."""
@@ -73,12 +136,22 @@ class Runner:
         calls = (delayed(attempt)(place, strict, *task) for place, task in tasks.items())
         yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(calls)
 
-    def report(self, n_cells):
+    def _put(self, place, cell):
+        if cell is None:
+            self.n_failed_cells += 1
+            cell = failed_cell(self.error_score)
+        self.cells[place] = cell
+        self.bar.update()
+
+    def _report(self):
         if not self.failures:
             return
-        message = f"{len(self.failures)} steps of the study failed. The first:\n{self.failures[0]}"
-        if self.n_failed_cells == n_cells:
-            raise ValueError(f"All {n_cells} fits of the study failed. {message}")
+        errors = "\n".join(
+            f"{count} times:\n{error}" for error, count in Counter(self.failures).items()
+        )
+        message = f"{len(self.failures)} steps of the study failed.\n{errors}"
+        if self.n_failed_cells == len(self.cells):
+            raise ValueError(f"All {len(self.cells)} fits of the study failed. {message}")
         warnings.warn(
-            f"{message}Their scores are {self.error_score}.", FitFailedWarning, stacklevel=3
+            f"{message}Their scores are {self.error_score}.", FitFailedWarning, stacklevel=4
         )

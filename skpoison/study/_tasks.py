@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from threadpoolctl import threadpool_limits
 
+from ..nets import fit_many
+
 
 def attempt(place, strict, task, *args):
     """Run a task on one thread; returns (place, value, None) or (place, None, what went wrong).
@@ -44,6 +46,34 @@ def fit_and_score(estimator, data, train, validation, test, scorer):
         "train_score": float(scorer(estimator, X, y)),
         "fit_time": fit_time,
     }
+
+
+def fit_and_score_many(columns):
+    """Fit nets together, each with the arguments of `fit_and_score`.
+
+    Returns a cell for each, or what went wrong with it: if the group fails, its nets are tried one
+    by one. The time of each fit is the group's over its size.
+    """
+    nets, data = [], []
+    for estimator, whole, train, validation, _, _ in columns:
+        nets.append(estimator)
+        part = whole if train is None else take(whole, train)
+        data.append((*part, *(validation or ())))
+    start = time.perf_counter()
+    try:
+        fit_many(nets, data, fused=True)
+    except Exception:
+        attempts = [attempt(None, False, fit_and_score, *column) for column in columns]
+        return [cell if error is None else error for _, cell, error in attempts]
+    fit_time = (time.perf_counter() - start) / len(nets)
+    return [
+        {
+            "score": float(scorer(net, *test)),
+            "train_score": float(scorer(net, *part[:2])),
+            "fit_time": fit_time,
+        }
+        for net, part, (*_, test, scorer) in zip(nets, data, columns, strict=True)
+    ]
 
 
 def failed_cell(error_score):

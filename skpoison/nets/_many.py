@@ -1,0 +1,234 @@
+import math
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+
+from .._validation import check_choice
+from ._batches import TensorBatches
+from ._classifier import NetClassifier
+from ._stack import Member, Stack
+
+# Measured on 2 cores (benchmarks/README.md): the parameters and gradients of one net fit in the
+# cache, those of a stack do not, and past this size the stack waits for memory.
+MAX_PARAMETERS = 30_000
+MIN_NETS = 3
+
+
+def fit_many(nets, data, *, fused="auto", verbose=0):
+    """Fit several nets, those of one architecture together, each as if it were fitted alone.
+
+    A stack of nets takes its steps by batched operations, which for small nets takes a fraction of
+    the time: most of the time of a small step goes into starting it. Each net has its own data,
+    seed, initialisation, order of batches, validation data and callbacks. What it becomes does not
+    depend on the others; it agrees with `NetClassifier.fit` but for rounding.
+
+    Parameters
+    ----------
+    nets : list of NetClassifier
+        The nets, fitted in place. They may differ: each group of equal architecture and training is
+        stacked.
+    data : list of tuple
+        For each net (X, y), or (X, y, X_val, y_val), as `NetClassifier.fit` takes them.
+    fused : {"auto", True, False}, default="auto"
+        "auto" stacks where that is faster, by a rule that looks at sizes alone; True wherever it
+        is possible; False nowhere.
+    verbose : int, default=0
+        Whether to print why nets were fitted one by one.
+
+    Returns
+    -------
+    nets : list of NetClassifier
+        The given nets.
+
+    Raises
+    ------
+    ValueError
+        If there is not one tuple of data for each net, or a net refuses its data.
+
+    Notes
+    -----
+    Fitted one by one are: subclasses of `NetClassifier`, other losses than cross-entropy, other
+    optimisers than SGD, modules with buffers or dropout, or that `torch.func.vmap` does not take,
+    callbacks that listen to batches, data in other batches than full ones.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import MLP, NetClassifier
+    >>> from skpoison.nets import fit_many
+    >>> X, y = load_digits(return_X_y=True)
+    >>> nets = [NetClassifier(MLP, module__width=8, random_state=seed) for seed in range(5)]
+    >>> [net.classes_.size for net in fit_many(nets, [(X / 16, y)] * 5)]
+    [10, 10, 10, 10, 10]
+    """
+    nets, data = list(nets), [tuple(part) for part in data]
+    if len(nets) != len(data):
+        raise ValueError(f"`data` must have a tuple for each of {len(nets)} nets, got {len(data)}")
+    if not all(isinstance(net, NetClassifier) for net in nets):
+        raise TypeError("`nets` must be instances of NetClassifier, got others")
+    if len({id(net) for net in nets}) < len(nets):
+        raise ValueError("`nets` must be different objects, got one of them twice")
+    if not isinstance(fused, (bool, np.bool_)):
+        check_choice(fused, "fused", ("auto",))
+    groups, alone = {}, {}
+    shared = {}
+    for net, part in zip(nets, data, strict=True):
+        reason = "`fused` is False" if fused is False else _reason_of_settings(net)
+        if reason is not None:
+            alone.setdefault(reason, []).append((net.fit, part))
+            continue
+        begun = net._begin(*part)
+        _share(begun[0], (id(part[0]), net.input_shape_), shared)
+        reason = _reason_of_module(net) or _reason_of_batches(net, len(begun[0]))
+        if reason is None:
+            groups.setdefault(_architecture(net), []).append((net, begun))
+        else:
+            alone.setdefault(reason, []).append((net._run, begun))
+    for group in groups.values():
+        net, (X, _, _) = group[0]
+        reason = _reason_of_size(net, len(group)) if fused == "auto" else None
+        reason = reason or _reason_of_vmap(net, X)
+        if reason is None:
+            Stack([Member(net, X, y) for net, (X, y, _) in group]).train()
+        else:
+            alone.setdefault(reason, []).extend((net._run, begun) for net, begun in group)
+    for reason, runs in alone.items():
+        if verbose:
+            print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
+        for run, arguments in runs:
+            run(*arguments)
+    return nets
+
+
+def is_worth_a_stack(net, input_shape, classes, n_nets, *, force=False):
+    """Whether `fit_many` would stack n nets like this one, fitted on rows of this shape.
+
+    Parameters
+    ----------
+    net : estimator
+        Any estimator; left as it is.
+    input_shape : tuple of int
+        Shape of a row.
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    n_nets : int
+        How many of a kind there are.
+    force : bool, default=False
+        Whether to ask only if it is possible.
+    """
+    if type(net) is not NetClassifier or _reason_of_settings(net) is not None:
+        return False
+    net = clone(net).set_params(random_state=0)
+    net.n_features_in_, net.input_shape_ = math.prod(input_shape), tuple(input_shape)
+    net.classes_inferred_ = classes
+    try:
+        net.initialize()
+    except Exception:
+        return False  # The fit itself will say what is wrong.
+    reason = None if force else _reason_of_size(net, n_nets)
+    return _reason_of_module(net) is None and reason is None
+
+
+def _share(dataset, key, shared):
+    """Let nets that were given the same array hold one tensor of it."""
+    X = shared.setdefault(key, dataset.X)
+    # Early stopping takes another part of it for each net.
+    if X.shape == dataset.X.shape and X.dtype == dataset.X.dtype and torch.equal(X, dataset.X):
+        dataset.X = X
+
+
+def _reason_of_settings(net):
+    """Why a net's parameters do not let it into a stack, or None."""
+    if type(net) is not NetClassifier:
+        return f"{type(net).__name__} may train in its own way"
+    if net.criterion is not nn.CrossEntropyLoss or net.get_params_for("criterion"):
+        return "the loss is not the plain cross-entropy"
+    if net.optimizer is not torch.optim.SGD:
+        return "the optimiser is not SGD"
+    if net.get_params_for("optimizer").keys() - _SGD:
+        return "SGD has options that a stack does not know"
+    if net.iterator_train is not TensorBatches or net.get_params_for("iterator_train"):
+        return "`iterator_train` is not the default"
+    if net.train_split is not None or net.warm_start or net.compile:
+        return "`train_split`, `warm_start` or `compile` is set"
+    return None
+
+
+_SGD = {"lr", "momentum", "weight_decay", "dampening", "nesterov"}
+
+
+def _reason_of_module(net):
+    """Why the module or callbacks of a net that is initialised do not, or None."""
+    if net._has_batch_callbacks(("on_batch_begin", "on_batch_end", "on_grad_computed")):
+        return "a callback listens to batches"
+    if any(True for _ in net.module_.buffers()):
+        return "the module has buffers"
+    if any(isinstance(layer, (_DropoutNd, _NormBase)) for layer in net.module_.modules()):
+        return "the module has dropout or batch normalisation"
+    return None
+
+
+def _reason_of_batches(net, n_rows):
+    size = n_rows if net.batch_size == -1 else net.batch_size
+    if n_rows < size or (n_rows % size and not net.drop_last):
+        return "not all batches are full ones"
+    return None
+
+
+def _reason_of_size(net, n_nets):
+    """Why a stack would not be faster, or None: looks at sizes alone."""
+    if n_nets < MIN_NETS:
+        return f"{n_nets} of a kind is too few"
+    if net.device_.type != "cpu":
+        return None
+    if any(isinstance(layer, _ConvNd) for layer in net.module_.modules()):
+        return "convolutions are slower in a stack on a CPU"
+    if sum(parameter.numel() for parameter in net.module_.parameters()) > MAX_PARAMETERS:
+        return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
+    return None
+
+
+def _reason_of_vmap(net, X):
+    """Why `torch.func.vmap` does not take the module, or None; tried on two rows."""
+    stack = {name: value.detach()[None] for name, value in net.module_.named_parameters()}
+
+    def forward(parameters, rows):
+        return torch.func.functional_call(net.module_, parameters, (rows,))
+
+    try:
+        torch.func.vmap(forward)(stack, X.X[None, :2].clone())
+    except Exception as error:
+        return f"vmap does not take the module: {error}"
+    return None
+
+
+def _architecture(net):
+    """What nets of one stack have in common."""
+    module = net.module_
+    options = {**net.optimizer_.param_groups[0]}
+    options.pop("params")
+    options.pop("lr")
+    arguments = net.get_params_for("module")
+    return (
+        type(module),
+        repr(module),
+        tuple((name, _value(value)) for name, value in sorted(arguments.items())),
+        tuple(
+            (name, parameter.shape, parameter.dtype, parameter.requires_grad)
+            for name, parameter in module.named_parameters()
+        ),
+        tuple((name, _value(value)) for name, value in sorted(options.items())),
+        net.device_,
+        net.batch_size,
+        net.max_epochs,
+        net._row_shape(),
+    )
+
+
+def _value(value):
+    return (value.dtype.str, value.tobytes()) if isinstance(value, np.ndarray) else repr(value)

@@ -1,0 +1,186 @@
+"""Nets of one architecture as slices of stacked parameters, trained by the same operations."""
+
+import copy
+
+import torch
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from ._skorch import StopTraining
+
+
+class Member:
+    """A net in a stack, with its data and its own order of batches."""
+
+    def __init__(self, net, X, y):
+        self.net = net
+        self.X = X
+        self.y = y
+        self.iterator = net.get_iterator(X, training=True)
+        self.n_batches = len(self.iterator)
+        split = net._validation_
+        self.epoch_data = {"dataset_train": X, "dataset_valid": split}
+        self.validation = net.get_iterator(split) if split is not None else None
+        # A callback of the user may read the weights after an epoch, or write them.
+        self.is_watched = split is not None or bool(net.callbacks)
+
+    def draw_order(self):
+        """The rows of an epoch's batches, (n_batches, batch_size)."""
+        batches, size = self.n_batches, self.iterator.batch_size
+        X = self.X.X
+        order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
+        return order[: batches * size].reshape(batches, size)
+
+
+class Stack:
+    """Trains its members together: each as it would be trained alone.
+
+    The members with most batches stand first, so that those that still have a batch to go are a
+    slice of the stack.
+    """
+
+    def __init__(self, members):
+        self.members = sorted(members, key=lambda member: -member.n_batches)
+        self.module = copy.deepcopy(self.members[0].net.module_).train()
+        self.parameters = {
+            name: torch.stack([m.net.module_.get_parameter(name).detach() for m in self.members])
+            for name, _ in self.module.named_parameters()
+        }
+        self.trained = [name for name, p in self.module.named_parameters() if p.requires_grad]
+        self.velocity = {}
+        self._gather_data()
+
+    def _gather_data(self):
+        """Put all rows into one tensor, those that members share once."""
+        offsets, parts, n_rows = {}, [], 0
+        self.offset, self.labels = [], []
+        for member in self.members:
+            X = member.X.X
+            if id(X) not in offsets:
+                offsets[id(X)] = n_rows
+                parts.append(X)
+                n_rows += len(X)
+            self.offset.append(offsets[id(X)])
+            self.labels.append(member.X.y)
+        self.rows = torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def train(self):
+        """Train all members to their end."""
+        for member in self.members:
+            member.net.notify("on_train_begin", X=member.X, y=member.y)
+        for _ in range(self.members[0].net.max_epochs):
+            for member in self.members:
+                member.net.notify("on_epoch_begin", **member.epoch_data)
+            losses = self._run_epoch()
+            stopped = [k for k in range(len(self.members)) if self._end_epoch(k, losses)]
+            self._leave(stopped)
+            if not self.members:
+                return
+        self._leave(range(len(self.members)))
+
+    def _run_epoch(self):
+        """Go once through each member's data; returns losses of shape (n_members, n_batches)."""
+        members = self.members
+        n_batches = [member.n_batches for member in members]
+        size = members[0].iterator.batch_size
+        device = self.rows.device
+        index = torch.zeros(len(members), n_batches[0], size, dtype=torch.int64, device=device)
+        labels = torch.zeros_like(index)
+        for k, member in enumerate(members):
+            order = member.draw_order()
+            index[k, : n_batches[k]] = order + self.offset[k]
+            labels[k, : n_batches[k]] = self.labels[k][order]
+        rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
+        rates = torch.tensor(rates, dtype=self.rows.dtype, device=device)
+        losses = torch.zeros(len(members), n_batches[0], device=device, dtype=self.rows.dtype)
+        for t in range(n_batches[0]):
+            active = sum(batches > t for batches in n_batches)
+            losses[:active, t] = self._step(index[:active, t], labels[:active, t], rates[:active])
+        return losses.tolist()
+
+    def _step(self, index, labels, rates):
+        """One step of SGD for the first members; returns the loss of each."""
+        active, size = index.shape
+        slices = {name: value[:active].detach() for name, value in self.parameters.items()}
+        leaves = [slices[name].requires_grad_() for name in self.trained]
+        X = self.rows[index.reshape(-1)].reshape(active, size, *self.rows.shape[1:])
+        logits = vmap(self._forward)(slices, X)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
+        loss = loss.reshape(active, size).mean(dim=1)
+        gradients = torch.autograd.grad(loss.sum(), leaves)
+        with torch.no_grad():
+            for name, leaf, gradient in zip(self.trained, leaves, gradients, strict=True):
+                direction = self._direction(name, leaf, gradient)
+                leaf.addcmul_(direction, rates.reshape(-1, *[1] * (leaf.ndim - 1)), value=-1)
+        return loss.detach()
+
+    def _forward(self, parameters, X):
+        output = functional_call(self.module, parameters, (X,))
+        return output[0] if isinstance(output, tuple) else output
+
+    def _direction(self, name, leaf, gradient):
+        """What SGD multiplies by its rate: the gradient, after decay and momentum."""
+        options = self.members[0].net.optimizer_.param_groups[0]
+        if options["weight_decay"]:
+            gradient = gradient.add(leaf, alpha=options["weight_decay"])
+        momentum = options["momentum"]
+        if not momentum:
+            return gradient
+        if name not in self.velocity:
+            # The first step of all members, whose first batch always is there.
+            self.velocity[name] = gradient.clone()
+        else:
+            velocity = self.velocity[name][: len(leaf)]
+            velocity.mul_(momentum).add_(gradient, alpha=1 - options["dampening"])
+        velocity = self.velocity[name][: len(leaf)]
+        return gradient.add(velocity, alpha=momentum) if options["nesterov"] else velocity
+
+    def _end_epoch(self, k, losses):
+        """Tell a member's history and callbacks; returns whether it has had enough."""
+        member = self.members[k]
+        net, n_batches = member.net, member.n_batches
+        sizes = [member.iterator.batch_size] * n_batches
+        net._record_batches("train", losses[k][:n_batches], sizes)
+        net.history.record("train_batch_count", n_batches)
+        if member.is_watched:
+            self._copy_to_net(k)
+        if member.validation is not None:
+            net.run_single_epoch(
+                member.validation, training=False, prefix="valid", step_fn=net.validation_step
+            )
+        # What a schedule asks of torch before it takes a step: that the optimiser took one.
+        net.optimizer_._opt_called = True
+        try:
+            net.notify("on_epoch_end", **member.epoch_data)
+            has_enough = False
+        except StopTraining:
+            has_enough = True
+        if net.callbacks:
+            self._copy_from_net(k)
+        return has_enough
+
+    def _copy_to_net(self, k):
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                self.members[k].net.module_.get_parameter(name).copy_(value[k])
+
+    def _copy_from_net(self, k):
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                value[k].copy_(self.members[k].net.module_.get_parameter(name))
+
+    def _leave(self, leaving):
+        """Finish the members at these places, and close the ranks."""
+        leaving = set(leaving)
+        for k in leaving:
+            member = self.members[k]
+            self._copy_to_net(k)
+            member.net._end(member.X, member.y)
+        if not leaving:
+            return
+        stay = [k for k in range(len(self.members)) if k not in leaving]
+        self.members = [self.members[k] for k in stay]
+        self.offset = [self.offset[k] for k in stay]
+        self.labels = [self.labels[k] for k in stay]
+        self.parameters = {name: value[stay] for name, value in self.parameters.items()}
+        self.velocity = {name: value[stay] for name, value in self.velocity.items()}

@@ -1,0 +1,308 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch import nn
+
+from skpoison import MLP, Linear, MnistConvNet, NetClassifier
+from skpoison.nets import fit_many
+
+
+def make_nets(n, module=MLP, **kwargs):
+    defaults = {"lr": 0.5, "batch_size": 32, "max_epochs": 3, "module": module}
+    if module is MLP:
+        defaults["module__width"] = 16
+    if module is Convolving:
+        # At a rate of 0.5 its training is chaotic: rounding grows to percents in three epochs.
+        defaults["lr"] = 0.05
+    return [NetClassifier(**{**defaults, **kwargs}, random_state=seed) for seed in range(n)]
+
+
+def make_data(digits, n, sizes=(300,)):
+    """Parts of the digits of the given sizes in turn, each with rows of its own."""
+    X, y = digits
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(300)[: sizes[k % len(sizes)]] for k in range(n)]
+    return [(X[part], y[part]) for part in rows]
+
+
+def assert_close(net, other, tolerance=1e-4):
+    for (name, value), (_, expected) in zip(
+        net.module_.named_parameters(), other.module_.named_parameters(), strict=True
+    ):
+        difference = (value - expected).norm() / expected.norm()
+        assert difference <= tolerance, f"{name}: {difference}"
+    assert len(net.history_) == len(other.history_)
+    for column in ("train_loss", "epoch", "train_batch_count"):
+        np.testing.assert_allclose(net.history_[:, column], other.history_[:, column], rtol=1e-4)
+
+
+class Convolving(nn.Module):
+    """Something else than our own modules, of convolution and norm without running statistics."""
+
+    input_shape = (1, 8, 8)
+
+    def __init__(self, n_classes):
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 3)
+        self.norm = nn.GroupNorm(1, 3)
+        self.last = nn.Linear(108, n_classes)
+        self.scale = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def forward(self, X):
+        return self.last(torch.tanh(self.norm(self.first(X))).flatten(1)) * self.scale
+
+
+@pytest.mark.parametrize("module", [MLP, Linear, Convolving])
+@pytest.mark.parametrize("sizes", [(300,), (300, 100, 257, 299)], ids=["equal", "unequal"])
+def test_stacked_nets_are_those_fitted_alone(digits, module, sizes):
+    # Fails if members share their order of rows, or one with fewer batches goes on too long.
+    data = make_data(digits, 6, sizes)
+    nets = fit_many(make_nets(6, module), data, fused=True)
+    for net, alone, part in zip(nets, make_nets(6, module), data, strict=True):
+        assert_close(net, alone.fit(*part))
+        assert net.score(*part) == alone.score(*part)
+
+
+def test_stack_is_really_used(digits, capsys):
+    # What the test above compares with one-by-one fits must not be one-by-one fits.
+    data = make_data(digits, 4)
+    for module in (MLP, Linear, Convolving):
+        fit_many(make_nets(4, module), data, fused=True, verbose=1)
+    fit_many(make_nets(4), data, verbose=1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_early_stopping_of_each_member(digits, given):
+    # Fails if the stack goes on with the members that stopped, or loses their best weights.
+    X, y = digits
+    data = make_data(digits, 5, (200, 150))
+    if given:
+        data = [(*part, X[200:], y[200:]) for part in data]
+    kwargs = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 12, "lr": 0.3}
+    nets = fit_many(make_nets(5, **kwargs), data, fused=True)
+    alone = make_nets(5, **kwargs)
+    for net, other, part in zip(nets, alone, data, strict=True):
+        other.fit(*part)
+        np.testing.assert_allclose(net.history_[:, "valid_acc"], other.history_[:, "valid_acc"])
+        assert_close(net, other, 1e-3)
+    assert len({len(net.history_) for net in nets}) > 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bits_do_not_depend_on_the_company(digits, threads):
+    data = make_data(digits, 20, (300, 270))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole = fit_many(make_nets(20), data, fused=True)
+        few = fit_many(make_nets(20)[:3], data[:3], fused=True)
+        alone = fit_many(make_nets(1), data[:1], fused=True)
+    finally:
+        torch.set_num_threads(before)
+    for net, other in [*zip(few, whole, strict=False), (alone[0], whole[0])]:
+        for a, b in zip(net.module_.parameters(), other.module_.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer__momentum": 0.9, "lr": 0.05},
+        {"optimizer__momentum": 0.9, "optimizer__nesterov": True, "lr": 0.05},
+        {"optimizer__momentum": 0.5, "optimizer__dampening": 0.3, "optimizer__weight_decay": 0.1},
+        {"optimizer__lr": 0.2},
+        {"batch_size": -1},
+        {"drop_last": False, "batch_size": 50},
+    ],
+    ids=str,
+)
+def test_options_of_sgd(digits, options, capsys):
+    data = make_data(digits, 4, (300, 250) if options.get("batch_size") != -1 else (300,))
+    nets = fit_many(make_nets(4, **options), data, fused=True, verbose=1)
+    assert capsys.readouterr().out == ""
+    for net, alone, part in zip(nets, make_nets(4, **options), data, strict=True):
+        assert_close(net, alone.fit(*part))
+
+
+class Watcher(Callback):
+    """Sees the weights after each epoch, and halves them once."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.norms = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.norms.append(sum(float(p.detach().norm()) for p in net.module_.parameters()))
+        if len(self.norms) == 2:
+            with torch.no_grad():
+                for parameter in net.module_.parameters():
+                    parameter.mul_(0.5)
+
+
+def test_callbacks_of_each_member_are_served(digits):
+    # Fails if callbacks see, or write, weights that are not those in training.
+    data = make_data(digits, 4)
+
+    def make():
+        nets = make_nets(4, max_epochs=5)
+        for k, net in enumerate(nets):
+            schedule = LRScheduler(policy="StepLR", step_size=1, gamma=0.5 + 0.1 * k)
+            net.set_params(callbacks=[("schedule", schedule), ("watcher", Watcher())])
+        nets[3].callbacks.append(
+            ("stop", EarlyStopping(monitor="train_loss", patience=1, threshold=9, sink=print))
+        )
+        return nets
+
+    for net, alone, part in zip(fit_many(make(), data, fused=True), make(), data, strict=True):
+        assert_close(net, alone.fit(*part))
+        norms = dict(net.callbacks_)["watcher"].norms
+        np.testing.assert_allclose(norms, dict(alone.callbacks_)["watcher"].norms, rtol=1e-4)
+        rate = net.optimizer_.param_groups[0]["lr"]
+        assert rate == alone.optimizer_.param_groups[0]["lr"]
+
+
+def test_unlike_nets_are_grouped(digits, capsys):
+    nets = [*make_nets(3), *make_nets(3, module__width=8), *make_nets(2, Linear)]
+    nets += make_nets(3, lr=0.1)
+    data = make_data(digits, len(nets))
+    labels = [(X, y.astype(str)) if k % 2 else (X, y) for k, (X, y) in enumerate(data)]
+    fit_many(nets, labels, verbose=1)
+    assert "2 nets are fitted one by one: 2 of a kind is too few" in capsys.readouterr().out
+    for net, part in zip(nets, labels, strict=True):
+        assert_close(net, clone(net).fit(*part))
+        assert net.score(*part) == clone(net).fit(*part).score(*part)
+
+
+class Dropping(MLP):
+    def __init__(self, n_features, n_classes, width):
+        super().__init__(n_features, n_classes, width)
+        self.layers.append(nn.Dropout(0.1))
+
+
+class Normed(MLP):
+    def __init__(self, n_features, n_classes, width):
+        super().__init__(n_features, n_classes, width)
+        self.layers.insert(1, nn.BatchNorm1d(n_features))
+
+
+class Drawing(MLP):
+    def forward(self, X):
+        return super().forward(X) + 0.01 * torch.randn(1)
+
+
+class Deciding(MLP):
+    def forward(self, X):
+        return super().forward(X) if X.sum() > -1e9 else X
+
+
+class Batching(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+class Own(NetClassifier):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"module": Dropping, "module__width": 8}, "dropout"),
+        ({"module": Normed, "module__width": 8}, "buffers"),
+        ({"module": Drawing, "module__width": 8}, "vmap does not take the module"),
+        ({"module": Deciding, "module__width": 8}, "vmap does not take the module"),
+        ({"criterion": nn.MultiMarginLoss}, "cross-entropy"),
+        ({"criterion__label_smoothing": 0.1}, "cross-entropy"),
+        ({"optimizer": torch.optim.Adam, "lr": 0.01}, "not SGD"),
+        ({"optimizer__maximize": False}, "options that a stack does not know"),
+        ({"callbacks": [Batching()]}, "listens to batches"),
+        ({"drop_last": False}, "full ones"),
+        ({"batch_size": 301}, "full ones"),
+        ({"warm_start": True}, "warm_start"),
+        ({"iterator_train__shuffle": False}, "iterator_train"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_stacked_is_fitted_alone(digits, options, reason, capsys):
+    data = make_data(digits, 3)
+    nets = fit_many(make_nets(3, **options), data, fused=True, verbose=1)
+    assert reason in capsys.readouterr().out
+    for net, alone, part in zip(nets, make_nets(3, **options), data, strict=True):
+        alone.fit(*part)
+        for a, b in zip(net.module_.parameters(), alone.module_.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_subclasses_train_in_their_own_way(digits, capsys):
+    nets = [Own(MLP, module__width=8, max_epochs=1, random_state=k) for k in range(3)]
+    fit_many(nets, make_data(digits, 3), fused=True, verbose=1)
+    assert "Own may train in its own way" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "n", "reason"),
+    [
+        ({}, 2, "too few"),
+        ({"module__width": 1024}, 4, "arithmetic dominates"),
+        ({"module": MnistConvNet, "module__width": 4, "batch_size": 16}, 3, "convolutions"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the rule is that of a CPU")
+def test_rule_of_sizes(digits, kwargs, n, reason, capsys):
+    data = make_data(digits, n)
+    if kwargs.get("module") is MnistConvNet:
+        data = [(np.resize(X, (32, 784)), np.arange(32) % 10) for X, _ in data]
+    nets = make_nets(n, **{"max_epochs": 1, **kwargs})
+    fit_many(nets, data, verbose=1)
+    assert reason in capsys.readouterr().out
+    fit_many([clone(net) for net in nets], data, fused=False, verbose=1)
+    assert "`fused` is False" in capsys.readouterr().out
+
+
+def test_random_state_instances_and_refits(digits):
+    data = make_data(digits, 3)
+    nets = make_nets(3, max_epochs=1)
+    for k, net in enumerate(nets):
+        net.set_params(random_state=np.random.RandomState(k))
+    alone = [clone(net) for net in nets]
+    for _ in range(2):
+        fit_many(nets, data, fused=True)
+        for net, other, part in zip(nets, alone, data, strict=True):
+            assert_close(net, other.fit(*part))
+    # A stacked net goes on like any other.
+    before = len(nets[0].history_)
+    assert len(nets[0].partial_fit(*data[0]).history_) == before + 1
+
+
+def test_divergence_warns(digits):
+    with pytest.warns(ConvergenceWarning, match="training diverged"):
+        fit_many(make_nets(3, lr=1e6), make_data(digits, 3), fused=True)
+
+
+def test_data_that_nets_share_are_held_once(digits):
+    nets = fit_many(make_nets(3), [digits] * 3, fused=True)
+    for net, alone in zip(nets, make_nets(3), strict=True):
+        assert_close(net, alone.fit(*digits))
+
+
+def test_bad_arguments(digits):
+    nets = make_nets(2)
+    with pytest.raises(ValueError, match="`data` must have a tuple for each of 2 nets, got 1"):
+        fit_many(nets, [digits])
+    with pytest.raises(TypeError, match="`nets` must be instances of NetClassifier"):
+        fit_many([None], [digits])
+    with pytest.raises(ValueError, match="different objects"):
+        fit_many([nets[0], nets[0]], [digits] * 2)
+    with pytest.raises(ValueError, match="`fused` must be one of 'auto'"):
+        fit_many(nets, [digits] * 2, fused="yes")
+    with pytest.raises(ValueError, match="one label for each row"):
+        fit_many(nets, [digits, (digits[0], digits[1][:5])])
+
+
+def test_global_generators_are_untouched(digits):
+    state = torch.get_rng_state()
+    fit_many(make_nets(4), make_data(digits, 4), fused=True)
+    assert torch.equal(torch.get_rng_state(), state)
