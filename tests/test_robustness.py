@@ -97,7 +97,7 @@ def test_result_does_not_depend_on_n_jobs_or_backend(digits, curve, backend):
 class ThreadCounting(DecisionTreeClassifier):
     threads = []
 
-    def fit(self, X, y):
+    def fit(self, X, y, check_input=True):
         # OpenMP has a number for each thread, MKL one for the process.
         info = torch.__config__.parallel_info()
         self.threads.append(re.findall(r"(?:get_num|get_max)_threads\(\) : (\d+)", info))
@@ -206,7 +206,7 @@ class Recorder(DecisionTreeClassifier):
 
     calls = []
 
-    def fit(self, X, y, X_val=None, y_val=None):
+    def fit(self, X, y, X_val=None, y_val=None, check_input=True):
         self.calls.append((X, y, X_val, y_val))
         return super().fit(X, y)
 
@@ -301,7 +301,7 @@ def test_scoring(digits):
 
 
 class Failing(DecisionTreeClassifier):
-    def fit(self, X, y):
+    def fit(self, X, y, check_input=True):
         if self.max_depth == 1:
             raise RuntimeError("no tree that flat")
         return super().fit(X, y)

@@ -63,6 +63,9 @@ class SkorchHooks(NeuralNetClassifier):
         self.check_is_fitted()
         return next(self.module_.parameters()).device
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")
+
     @property
     def _default_callbacks(self):
         callbacks = [
