@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
@@ -333,3 +337,131 @@ def test_verbose_prints_the_loss(digits, capsys):
         *digits
     )
     assert capsys.readouterr().out.count("attack loss") == 3
+
+
+class HalfFlat(ClassifierMixin, BaseEstimator):
+    """A surrogate of the documented protocol: no slope where the first feature is under 0.5."""
+
+    rows = 0
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def logits(self, X):
+        type(self).rows += len(X)
+        slope = torch.where(X[:, :1] < 0.5, 0.0, 1.0).detach()
+        return torch.cat([slope * X.sum(dim=1, keepdim=True), torch.zeros_like(slope)], dim=1)
+
+
+@pytest.mark.parametrize(("norm", "budget"), [("l2,1", 0.2), ("l2,inf", 0.01)])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_at_rest_are_left_alone(norm, budget):
+    # Fails if gradients of rows without a slope are computed again and again.
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(0.2, 0.8, (200, 5)), np.arange(200) % 2
+    X[:, 0] = np.where(np.arange(200) < 100, 0.2, 0.8)
+    HalfFlat.rows = 0
+    attack = CleanLabelPGA(HalfFlat(), norm=norm, budget=budget, max_iter=10).fit(X, y)
+    # All rows for the first gradient and the last loss, half of them for nine gradients.
+    assert HalfFlat.rows == 200 + 9 * 100 + 200
+    np.testing.assert_array_equal(attack.poison_indices_, np.arange(100, 200))
+
+
+@pytest.mark.parametrize("norm", ["l2,1", "l2,inf"])
+@pytest.mark.parametrize("loss", ["negated", "cross_entropy"])
+@pytest.mark.parametrize("max_fraction", [1.0, 0.3])
+def test_out_takes_the_poisoned_rows(digits, frozen, tmp_path, norm, loss, max_fraction):
+    # Fails if the rows on disk are clipped or projected otherwise than those in memory.
+    X, y = digits[0].astype(np.float32), digits[1]
+    budget = 5.0 if norm == "l2,1" else 0.5
+    attack = CleanLabelPGA(
+        frozen, norm=norm, budget=budget, loss=loss, max_fraction=max_fraction, batch_size=64
+    )
+    expected, _ = attack.poison(X, y)
+    expected_norms = attack.perturbation_norms_
+    out = np.memmap(tmp_path / "out", dtype=np.float32, mode="w+", shape=X.shape)
+    X_poisoned, y_poisoned = attack.poison(X, y, out=out)
+    assert X_poisoned is out
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    np.testing.assert_allclose(attack.perturbation_norms_, expected_norms, atol=1e-4)
+    np.testing.assert_array_equal(y_poisoned, y)
+    assert not np.shares_memory(y, y_poisoned)
+
+
+def test_bad_out(digits, frozen):
+    X, y = digits[0].astype(np.float32), np.array(digits[1])
+    attack = CleanLabelPGA(frozen, norm="l2,inf", budget=0.1, max_iter=2)
+    read_only = np.empty_like(X)
+    read_only.flags.writeable = False
+    for out, words in [
+        (np.empty((2, 2), np.float32), "shape"),
+        (np.empty(X.shape), "dtype float32"),
+        ([], "`out` must be an array"),
+        (X, "apart from X"),
+        (read_only, "writeable"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            attack.poison(X, y, out=out)
+    with pytest.raises(ValueError, match="float16"):
+        attack.poison(X.astype(np.float16), y, out=np.empty(X.shape, np.float16))
+    noise = RandomNoise(norm="l2,inf", budget=0.1, random_state=0)
+    out = np.empty_like(X)
+    assert noise.poison(X, y, out=out)[0] is out
+    np.testing.assert_array_equal(out, noise.poison(X, y)[0])
+
+
+MEMORY_CODE = """
+import sys, threading, time
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import RidgeClassifier
+from skpoison import CleanLabelPGA
+
+def anonymous():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) / 1024
+
+n, d, folder = 40_000, 784, sys.argv[1]
+X = np.memmap(folder + "/X", np.float32, "w+", shape=(n, d))
+rng = np.random.default_rng(0)
+for k in range(0, n, 4000):
+    X[k : k + 4000] = rng.random((4000, d), dtype=np.float32)
+y = np.arange(n) % 2
+surrogate = FrozenEstimator(RidgeClassifier().fit(X[:500], y[:500]))
+attack = CleanLabelPGA(surrogate, norm="l2,1", budget=2.0, max_iter=2, batch_size=2048)
+attack.poison(X[:5000], y[:5000])
+before, peak, done = anonymous(), 0, False
+
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, anonymous())
+        time.sleep(0.002)
+
+thread = threading.Thread(target=watch)
+thread.start()
+out = np.memmap(folder + "/out", np.float32, "w+", shape=(n, d)) if sys.argv[2] == "disk" else None
+attack.poison(X, y, out=out)
+done = True
+thread.join()
+print(peak - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_out_on_disk_needs_memory_for_a_batch(tmp_path):
+    # Fails if anything of the size of the data (120 MiB) is held in memory.
+    peaks = {
+        where: float(
+            subprocess.run(
+                [sys.executable, "-c", MEMORY_CODE, str(tmp_path), where],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for where in ("disk", "memory")
+    }
+    assert peaks["disk"] < 60
+    assert peaks["memory"] > 240

@@ -76,14 +76,22 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If a parameter is out of its range, or X or y cannot be used.
         """
+        return self._run(X, y)
+
+    def _run(self, X, y, **kwargs):
+        """Check, attack, and note which rows changed; `kwargs` go to `_poison`."""
         self._check_parameters()
         rows = check_rows(self, X, reset=True)
         labels, classes = check_labels(y, len(rows))
         self._check_data(rows)
         self.classes_ = classes
-        X_new, y_new = self._poison(rows, labels, check_random_state(self.random_state))
-        moved = (X_new != rows).reshape(len(rows), -1).any(axis=1)
-        self.poison_indices_ = np.flatnonzero(moved | (y_new != labels))
+        random_state = check_random_state(self.random_state)
+        X_new, y_new = self._poison(rows, labels, random_state, **kwargs)
+        changed = y_new != labels
+        for part in parts_of(len(rows)):
+            moved = X_new[part] != rows[part]
+            changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
+        self.poison_indices_ = np.flatnonzero(changed)
         return _like(X_new, X), _like(y_new, y)
 
     def _check_parameters(self):
@@ -165,6 +173,36 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self.max_fraction = max_fraction
         self.random_state = random_state
 
+    def poison(self, X, y, out=None):
+        """Run the attack on training data and return them poisoned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean training rows. Floats keep their dtype, integers become float32 unscaled.
+        y : array-like of shape (n,)
+            Their labels, of any kind.
+        out : ndarray of the shape and dtype of X, default=None
+            Where to write the poisoned rows, such as a `numpy.memmap` for data larger than memory;
+            None makes a new array.
+
+        Returns
+        -------
+        X_poisoned : ndarray or DataFrame of the shape of X
+            `out` if given, else a new array, or a DataFrame if X is one.
+        y_poisoned : ndarray or Series of shape (n,)
+            A copy of y: features are attacked, labels are not.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or X, y or `out` cannot be used.
+        """
+        if out is None:
+            return self._run(X, y)
+        _, y_poisoned = self._run(X, y, out=out)
+        return out, y_poisoned
+
     def fit_transform(self, X, y):
         """Run the attack and return the poisoned X: what the next step is trained on.
 
@@ -221,7 +259,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _n_changeable(self, n_rows):
         return int(self.max_fraction * n_rows)
 
-    def _poison(self, X, y, random_state):
+    def _poison(self, X, y, random_state, out=None):
+        out = self._check_out(out, X)
         wanted = np.asarray(self._perturb(X, y, random_state)).astype(X.dtype, copy=False)
         delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
         changeable = self._n_changeable(len(X))
@@ -229,17 +268,35 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             # A stable sort, so that ties go to the first rows whatever the platform.
             order = np.argsort(-self._damage(X, y, delta), kind="stable")
             delta[order[changeable:]] = 0
-        X_new = X + delta
-        if self.clip is not None:
-            np.clip(X_new, *np.asarray(self.clip, dtype=X.dtype), out=X_new)
-        # What was done, measured on the rows returned: rounding and box included.
-        norms = row_norms(X_new.astype(np.float64) - X)
+        np.add(X, delta, out=out)
+        self._finish(X, out)
+        return out, y.copy()
+
+    def _check_out(self, out, X):
+        """Return `out`, or a new array like X if it is None."""
+        if out is None:
+            return np.empty_like(X)
+        if not isinstance(out, np.ndarray) or (out.shape, out.dtype) != (X.shape, X.dtype):
+            kind = getattr(out, "dtype", type(out).__name__)
+            raise ValueError(
+                f"`out` must be an array of shape {X.shape} and dtype {X.dtype}, "
+                f"got shape {np.shape(out)} and {kind}"
+            )
+        if not out.flags.writeable or np.may_share_memory(out, X):
+            raise ValueError("`out` must be writeable and apart from X, got an array that is not")
+        return out
+
+    def _finish(self, X, X_new):
+        """Clip the new rows, and take note of what was done, rounding and box included."""
+        norms = np.empty(len(X))
+        for part in parts_of(len(X)):
+            if self.clip is not None:
+                np.clip(X_new[part], *np.asarray(self.clip, dtype=X.dtype), out=X_new[part])
+            norms[part] = row_norms(X_new[part].astype(np.float64) - X[part])
         self.budget_ = self._radius(len(X))
         self.perturbation_norms_ = norms
-        self.budget_spent_ = float(
-            norms.sum() if self.norm == "l2,1" else norms.sum() / max(changeable, 1)
-        )
-        return X_new, y.copy()
+        n_changeable = max(self._n_changeable(len(X)), 1)
+        self.budget_spent_ = float(norms.sum() / (1 if self.norm == "l2,1" else n_changeable))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -300,6 +357,11 @@ class BaseLabelAttack(BaseAttack):
         codes = np.searchsorted(self.classes_, y)
         new = self._relabel(X, codes, len(self.classes_), random_state)
         return X.copy(), self.classes_[new]
+
+
+def parts_of(n_rows, size=4096):
+    """Slices that cut n rows into parts: what is computed by parts needs memory for a part."""
+    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 def _like(values, original):

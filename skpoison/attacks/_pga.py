@@ -1,3 +1,4 @@
+import tempfile
 import warnings
 
 import numpy as np
@@ -5,9 +6,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from .._validation import check_choice, check_int, check_interval, check_real
-from ._base import BaseFeatureAttack
+from ._base import BaseFeatureAttack, parts_of
 from ._losses import LOSSES
-from ._projections import PROJECTIONS
+from ._projections import LOWERINGS, factors_of, row_norms
 from ._surrogate import fit_surrogate, logits_of
 
 
@@ -83,7 +84,11 @@ class CleanLabelPGA(BaseFeatureAttack):
     Of the gradient g_i of a row, the components that point out of the box are dropped. With
     ``step_size="auto"`` the step is then a_t g_i / ||g_i|| ("l2,inf") or a_t g_i / sum_j ||g_j||
     ("l2,1", so that rows share a step as their gradients have it), where a_t falls linearly to 0
-    and sums to four times the bound.
+    and sums to four times the bound. Rows that have no slope and no perturbation to lose are left
+    alone from then on.
+
+    A surrogate of another kind needs ``fit``, ``classes_`` and a method ``logits`` that maps a
+    `torch.Tensor` of rows, shaped like those of X, to logits (n, n_classes), differentiably.
 
     References
     ----------
@@ -142,108 +147,188 @@ class CleanLabelPGA(BaseFeatureAttack):
         check_int(self.max_iter, "max_iter", low=1)
         check_int(self.batch_size, "batch_size", low=1)
 
-    def _poison(self, X, y, random_state):
-        X_new, y_new = super()._poison(X, y, random_state)
+    def _poison(self, X, y, random_state, out=None):
+        if out is None:
+            out, y_new = super()._poison(X, y, random_state)
+        else:
+            self._write_to(self._check_out(out, X), X, y, random_state)
+            y_new = y.copy()
         if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
             warnings.warn(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. The box `clip` or a loss that is stationary may leave "
                 "no use for more; else raise `max_iter`.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        return X_new, y_new
+        return out, y_new
+
+    def _write_to(self, out, X, y, random_state):
+        """Attack with memory for a batch and n norms: the perturbation grows where `out` lies."""
+        if X.dtype == np.float16:
+            raise ValueError("`out` must be float32 or float64: an ascent in float16 stands still")
+        objective, device = self._fit_objective(X, y, random_state)
+        with tempfile.TemporaryFile() as file:
+            scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
+            self._perturb_in_place(objective, *(Rows(a, device) for a in (X, out, scratch)))
+        for part in parts_of(len(X)):
+            out[part] += X[part]
+        self._finish(X, out)
 
     def _perturb(self, X, y, random_state):
-        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
+        objective, device = self._fit_objective(X, y, random_state)
         # Half precision is too coarse for the sums and small steps of the ascent.
-        precision = torch.float64 if X.dtype == np.float64 else torch.float32
-        device = getattr(self.surrogate_, "device_", "cpu")
-        rows = torch.tensor(X, dtype=precision, device=device)
-        codes = torch.tensor(codes, device=device)
-        objective = _Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], self.batch_size)
-        if self.budget == 0 or self._n_changeable(len(X)) == 0:
-            self.n_iter_ = 0
-            self.loss_curve_ = [objective.losses(rows, codes).mean().item()]
-            return np.zeros_like(X)
-        delta = self._ascend(objective, rows, codes, self._radius(len(X)))
-        if self._n_changeable(len(X)) < len(X):
-            gain = objective.losses(rows + delta, codes) - objective.losses(rows, codes)
-            kept = torch.argsort(gain, descending=True, stable=True)[: self._n_changeable(len(X))]
-            kept = kept.sort().values
-            delta = torch.zeros_like(rows)
-            delta[kept] = self._ascend(objective, rows[kept], codes[kept], self._radius(len(X)))
+        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
+        rows = torch.tensor(X, dtype=dtype, device=device)
+        delta, scratch = torch.empty_like(rows), torch.empty_like(rows)
+        self._perturb_in_place(objective, *(Rows(t, device) for t in (rows, delta, scratch)))
         return delta.cpu().numpy()
 
-    def _ascend(self, objective, rows, codes, radius):
-        """Projected gradient ascent from delta = 0; returns delta, inside budget and box."""
-        project = PROJECTIONS[self.norm]
+    def _fit_objective(self, X, y, random_state):
+        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
+        device = getattr(self.surrogate_, "device_", "cpu")
+        codes = torch.tensor(codes, device=device)
+        return Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], codes), device
+
+    def _perturb_in_place(self, objective, rows, delta, scratch):
+        """Write the perturbation into `delta`."""
+        n = len(rows)
+        for part in parts_of(n):
+            delta[part] = torch.zeros_like(rows[part])
+        if self.budget == 0 or self._n_changeable(n) == 0:
+            self.n_iter_ = 0
+            self.loss_curve_ = [float(self._losses(objective, rows, delta).mean())]
+            return
+        everyone = np.arange(n)
+        self._ascend(objective, rows, delta, scratch, everyone)
+        if self._n_changeable(n) < n:
+            after = self._losses(objective, rows, delta)
+            for part in parts_of(n):
+                delta[part] = torch.zeros_like(rows[part])
+            gain = after - self._losses(objective, rows, delta)
+            order = np.argsort(-gain, kind="stable")
+            kept = np.sort(order[: self._n_changeable(n)])
+            self._ascend(objective, rows, delta, scratch, kept)
+
+    def _losses(self, objective, rows, delta):
+        parts = parts_of(len(rows), self.batch_size)
+        return np.concatenate([objective.losses(rows[p] + delta[p], p) for p in parts])
+
+    def _ascend(self, objective, rows, delta, scratch, chosen):
+        """Projected gradient ascent of the chosen rows from delta = 0, inside budget and box."""
         box = check_interval(self.clip, "clip")
-        delta = torch.zeros_like(rows)
+        radius = self._radius(len(rows))
+        losses, norms = np.zeros(len(rows)), np.zeros(len(rows))
+        moving = np.zeros(len(rows), dtype=bool)
+        moving[chosen] = True
         self.loss_curve_ = []
         self.n_iter_ = 0
         for step in range(self.max_iter):
-            loss, gradient = objective.gradient(rows + delta, codes)
-            self._record(loss)
-            if box is not None:
-                _drop_outward(gradient, rows + delta, box)
-            # Squares of float32 would underflow where a loss is almost flat.
-            norms = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
-            norms[norms < torch.finfo(gradient.dtype).tiny] = 0
-            if not norms.any():
+            slopes = np.zeros(len(rows))
+            for part in self._parts(moving):
+                position = rows[part] + delta[part]
+                losses[part], gradient = objective.gradient(position, part)
+                if box is not None:
+                    _drop_outward(gradient, position, box)
+                # Squares of float32 would underflow where a loss is almost flat.
+                slopes[part] = row_norms(gradient)
+                scratch[part] = gradient
+            slopes[slopes < torch.finfo(gradient.dtype).tiny] = 0
+            self._record(losses[chosen].mean())
+            # A row without a slope stays, unless the projection still lowers it.
+            moving &= (slopes > 0) | ((norms > 0) & (self.norm == "l2,1"))
+            if not slopes.any():
                 break
             self.n_iter_ += 1
-            delta = project(delta + self._step(gradient, norms, step, radius), radius)
-            if box is not None:
-                delta = (rows + delta).clamp_(*box).sub_(rows)
+            lengths = self._step_lengths(slopes, step, radius)
+            inverse = np.divide(1, slopes, where=slopes > 0, out=np.zeros(len(slopes)))
+            for part in self._parts(moving):
+                # Two products: the inverse of a tiny slope times the length may overflow.
+                unit = _times(scratch[part], inverse[part])
+                moved = _times(unit, lengths[part]).add_(delta[part])
+                norms[part] = row_norms(moved)
+                scratch[part] = moved
+            eps = torch.finfo(gradient.dtype).eps
+            factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, eps)
+            for part in self._parts(moving):
+                moved = _times(scratch[part], factors[part])
+                if box is not None:
+                    position = rows[part]
+                    moved = (position + moved).clamp_(*box).sub_(position)
+                delta[part] = moved
+                norms[part] = row_norms(moved)
         else:
-            self._record(objective.losses(rows + delta, codes).mean().item())
-        return delta
+            losses = self._losses(objective, rows, delta)
+            self._record(losses[chosen].mean())
 
-    def _step(self, gradient, norms, step, radius):
+    def _parts(self, moving):
+        """Slices of all rows, or where some rest, index arrays of those that move."""
+        if moving.all():
+            return parts_of(len(moving), self.batch_size)
+        indices = np.flatnonzero(moving)
+        return [indices[part] for part in parts_of(len(indices), self.batch_size)]
+
+    def _step_lengths(self, slopes, step, radius):
+        """How far each row goes along its gradient."""
         if self.step_size != "auto":
-            return gradient * self.step_size
+            return slopes * self.step_size
         length = 8 * radius / self.max_iter * (1 - step / self.max_iter)
-        unit = norms.sum().expand(len(norms)) if self.norm == "l2,1" else norms
-        inverse = torch.where(norms > 0, 1 / unit, 0).to(gradient.dtype)
-        # Two products: the inverse of a tiny norm times the length may overflow.
-        return (gradient * inverse.reshape(-1, *[1] * (gradient.ndim - 1))) * length
+        if self.norm == "l2,1":
+            return slopes / slopes.sum() * length
+        return np.where(slopes > 0, length, 0)
 
     def _record(self, loss):
-        self.loss_curve_.append(loss)
+        self.loss_curve_.append(float(loss))
         if self.verbose:
             print(f"Step {self.n_iter_}, attack loss {loss:.6g}")  # noqa: T201
 
 
-class _Objective:
-    """The attack loss of rows and its gradient with respect to them, computed in batches."""
+class Objective:
+    """The attack loss of rows, and its gradient with respect to them."""
 
-    def __init__(self, logits, loss, batch_size):
+    def __init__(self, logits, loss, codes):
         self.logits = logits
         self.loss = loss
-        self.batch_size = batch_size
+        self.codes = codes
 
-    def losses(self, rows, codes):
-        """The loss of each row."""
+    def losses(self, position, part):
+        """The loss of each row of a part, as an array."""
         with torch.no_grad():
-            return torch.cat([self._batch(x, c) for x, c in self._batches(rows, codes)]).double()
+            return self.loss(self.logits(position), self.codes[part]).double().cpu().numpy()
 
-    def gradient(self, rows, codes):
-        """The mean loss, and the gradient of each row's own loss, of the shape of `rows`."""
-        gradients, total = [], 0.0
-        for x, c in self._batches(rows, codes):
-            x = x.detach().requires_grad_()
-            with torch.enable_grad():
-                loss = self._batch(x, c).sum(dtype=torch.float64)
-            gradients.append(torch.autograd.grad(loss, x)[0])
-            total += loss.item()
-        return total / len(rows), torch.cat(gradients)
+    def gradient(self, position, part):
+        """The loss of each row of a part, and the gradient of each row's own loss."""
+        position = position.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self.loss(self.logits(position), self.codes[part])
+        (gradient,) = torch.autograd.grad(loss.sum(), position)
+        return loss.detach().double().cpu().numpy(), gradient
 
-    def _batch(self, rows, codes):
-        return self.loss(self.logits(rows), codes)
 
-    def _batches(self, rows, codes):
-        return zip(rows.split(self.batch_size), codes.split(self.batch_size), strict=True)
+class Rows:
+    """Rows of a tensor, or of an array that may lie on disk, as tensors on a device."""
+
+    def __init__(self, values, device):
+        self.values = values
+        self.device = device
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, part):
+        if isinstance(self.values, torch.Tensor):
+            return self.values[part]
+        return torch.tensor(self.values[part], device=self.device)
+
+    def __setitem__(self, part, rows):
+        if not isinstance(self.values, torch.Tensor):
+            rows = rows.cpu().numpy()
+        self.values[part] = rows
+
+
+def _times(rows, factors):
+    factors = torch.as_tensor(factors, dtype=rows.dtype, device=rows.device)
+    return rows * factors.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def _drop_outward(gradient, position, box):

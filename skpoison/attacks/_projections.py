@@ -60,8 +60,7 @@ def project_l21(delta, radius):
     array([[1.8, 2.4], [0. , 0. ]])
     """
     norms, radius = _check(delta, radius)
-    inside = norms.sum() <= radius * _ROUNDING
-    return _scale(delta, norms if inside else _project_norms(norms, radius), norms)
+    return _scale(delta, lower_l21(norms, radius), norms)
 
 
 def project_l2inf(delta, radius):
@@ -96,13 +95,46 @@ def project_l2inf(delta, radius):
     array([[1.2, 1.6], [0. , 1. ]])
     """
     norms, radius = _check(delta, radius)
-    return _scale(delta, np.where(norms <= radius * _ROUNDING, norms, radius), norms)
+    return _scale(delta, lower_l2inf(norms, radius), norms)
 
+
+PROJECTIONS = {"l2,1": project_l21, "l2,inf": project_l2inf}
 
 # A sum of norms that is off by less is inside: a projection stays where it is if projected again.
 _ROUNDING = 1 + 1e-12
 
-PROJECTIONS = {"l2,1": project_l21, "l2,inf": project_l2inf}
+
+def lower_l21(norms, radius):
+    """What the projection makes of row norms: onto {t >= 0, sum t <= radius}."""
+    if norms.sum() <= radius * _ROUNDING:
+        return norms
+    if radius == 0:
+        return np.zeros_like(norms)
+    ordered = np.sort(norms)[::-1]
+    count = np.arange(1, len(norms) + 1)
+    # v - (mean - radius / k), in this order: a small radius would vanish in the mean.
+    means = np.cumsum(ordered) / count
+    last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
+    return np.maximum(norms - means[last] + radius / count[last], 0)
+
+
+def lower_l2inf(norms, radius):
+    """What the projection makes of row norms: each at most the radius."""
+    return np.where(norms <= radius * _ROUNDING, norms, radius)
+
+
+LOWERINGS = {"l2,1": lower_l21, "l2,inf": lower_l2inf}
+
+
+def factors_of(target, norms, eps):
+    """Factors that lower row norms to `target`; 1, exactly, for those that keep theirs.
+
+    Shrunk by one unit of precision, so that rounding the rows does not leave the ball.
+    """
+    lowered = target < norms
+    factors = np.ones(len(norms))
+    factors[lowered] = target[lowered] / norms[lowered] * (1 - eps)
+    return factors
 
 
 def _check(delta, radius):
@@ -120,28 +152,12 @@ def _check(delta, radius):
     return norms, radius
 
 
-def _project_norms(norms, radius):
-    """Project norms with a larger sum onto the simplex {t >= 0, sum t = radius}."""
-    if radius == 0:
-        return np.zeros_like(norms)
-    ordered = np.sort(norms)[::-1]
-    count = np.arange(1, len(norms) + 1)
-    # v - (mean - radius / k), in this order: a small radius would vanish in the mean.
-    means = np.cumsum(ordered) / count
-    last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
-    return np.maximum(norms - means[last] + radius / count[last], 0)
-
-
 def _scale(delta, target, norms):
     """Rows of `delta` with norms lowered to `target`; those that keep theirs stay bit for bit."""
-    is_tensor = isinstance(delta, torch.Tensor)
-    eps = torch.finfo(delta.dtype).eps if is_tensor else np.finfo(delta.dtype).eps
-    lowered = target < norms
-    factors = np.ones(len(norms))
-    factors[lowered] = target[lowered] / norms[lowered] * (1 - eps)
     shape = (len(norms),) + (1,) * (delta.ndim - 1)
-    if is_tensor:
-        return delta * torch.as_tensor(factors, dtype=delta.dtype, device=delta.device).reshape(
-            shape
-        )
-    return delta * factors.astype(delta.dtype).reshape(shape)
+    if isinstance(delta, torch.Tensor):
+        factors = factors_of(target, norms, torch.finfo(delta.dtype).eps)
+        factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
+    else:
+        factors = factors_of(target, norms, np.finfo(delta.dtype).eps).astype(delta.dtype)
+    return delta * factors.reshape(shape)
