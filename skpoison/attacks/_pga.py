@@ -229,7 +229,7 @@ class CleanLabelPGA(BaseFeatureAttack):
                 position = rows[part] + delta[part]
                 losses[part], gradient = objective.gradient(position, part)
                 if box is not None:
-                    _drop_outward(gradient, position, box)
+                    gradient = _drop_outward(gradient, position, box)
                 # Squares of float32 would underflow where a loss is almost flat.
                 slopes[part] = row_norms(gradient)
                 scratch[part] = gradient
@@ -332,7 +332,7 @@ def _times(rows, factors):
 
 
 def _drop_outward(gradient, position, box):
-    """Zero the components of `gradient` that point out of the box from a side of it, in place."""
+    """The gradient without the components that point out of the box from a side of it."""
     low, high = box
     outward = ((position <= low) & (gradient < 0)) | ((position >= high) & (gradient > 0))
-    gradient.masked_fill_(outward, 0)
+    return gradient.masked_fill(outward, 0)
