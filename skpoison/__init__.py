@@ -1,5 +1,6 @@
 """Training-data poisoning for scikit-learn: attacks, nets, and robustness over capacity."""
 
+from . import theory
 from ._version import __version__
 from .attacks import (
     BaseAttack,
@@ -13,8 +14,8 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
-from .modules import MLP, Linear, MnistConvNet
-from .nets import NetClassifier
+from .modules import MLP, Linear, MnistConvNet, TwoLayerReLU
+from .nets import NetClassifier, fit_many
 from .study import (
     PerturbationNormDisplay,
     PoisonedClassifier,
@@ -39,10 +40,13 @@ __all__ = [
     "RandomNoise",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
+    "TwoLayerReLU",
     "__version__",
     "fetch_cifar10",
     "fetch_mnist",
+    "fit_many",
     "project_l2inf",
     "project_l21",
     "robustness_curve",
+    "theory",
 ]

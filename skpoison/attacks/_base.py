@@ -292,7 +292,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         for part in parts_of(len(X)):
             if self.clip is not None:
                 np.clip(X_new[part], *np.asarray(self.clip, dtype=X.dtype), out=X_new[part])
-            norms[part] = row_norms(X_new[part].astype(np.float64) - X[part])
+            dtype = np.result_type(X.dtype, np.float32)
+            norms[part] = row_norms(np.subtract(X_new[part], X[part], dtype=dtype))
         self.budget_ = self._radius(len(X))
         self.perturbation_norms_ = norms
         n_changeable = max(self._n_changeable(len(X)), 1)

@@ -3,5 +3,6 @@
 from ._linear import Linear
 from ._mlp import MLP
 from ._mnist import MnistConvNet
+from ._two_layer import TwoLayerReLU
 
-__all__ = ["MLP", "Linear", "MnistConvNet"]
+__all__ = ["MLP", "Linear", "MnistConvNet", "TwoLayerReLU"]

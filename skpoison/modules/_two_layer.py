@@ -1,0 +1,73 @@
+import math
+
+import torch
+from torch import nn
+
+
+class TwoLayerReLU(nn.Module):
+    """The two-layer net of the paper's theory: f(x) = (1/sqrt(m)) sum_s a_s relu(<w_s, x>).
+
+    The signs a_s are drawn from {-1, 1} and stay fixed, the weights w_s start from N(0, I) and are
+    trained; there are no biases (Section 3 of [1]_).
+
+    Parameters
+    ----------
+    n_features : int
+        d, features in a row: the product of the trailing axes of X.
+    width : int, default=100
+        m, hidden units.
+    n_classes : int, default=2
+        Must be 2.
+
+    Attributes
+    ----------
+    weight : torch.nn.Parameter of shape (width, n_features)
+        The w_s.
+    signs : torch.Tensor of shape (width,)
+        The a_s, a buffer.
+
+    Raises
+    ------
+    ValueError
+        If `width` is under 1 or `n_classes` is not 2.
+
+    Notes
+    -----
+    The logits are [0, f], so that cross-entropy is the logistic loss log(1 + exp(-y f)) with y = -1
+    for the first class and 1 for the second. Inside `NetClassifier`, `n_features` and `n_classes`
+    are learned from the data; the training of Section 3 is one pass, one row at a time, with the
+    steps of `skpoison.theory.step_size`, on rows of norm 1.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021,
+       Section 3.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.preprocessing import normalize
+    >>> from skpoison import NetClassifier
+    >>> from skpoison.modules import TwoLayerReLU
+    >>> X, y = load_digits(n_class=2, return_X_y=True)
+    >>> net = NetClassifier(
+    ...     TwoLayerReLU, module__width=64, lr=1.0, batch_size=1, max_epochs=1, random_state=0
+    ... )
+    >>> net.fit(normalize(X), y).score(normalize(X), y) > 0.9
+    True
+    """
+
+    def __init__(self, n_features, width=100, n_classes=2):
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"`width` must be >= 1, got {width}")
+        if n_classes != 2:
+            raise ValueError(f"`n_classes` must be 2 for TwoLayerReLU, got {n_classes}")
+        self.weight = nn.Parameter(torch.randn(width, n_features))
+        self.register_buffer("signs", torch.randint(2, (width,)) * 2.0 - 1.0)
+
+    def forward(self, X):
+        """Logits [0, f(x)] of shape (n, 2) for rows of any shape (n, ...)."""
+        hidden = torch.relu(X.flatten(1) @ self.weight.T)
+        f = hidden @ self.signs / math.sqrt(len(self.signs))
+        return torch.stack([torch.zeros_like(f), f], dim=1)

@@ -1,0 +1,162 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import ndtr
+
+from .._validation import check_int, check_real
+from ._adversaries import constant_perturbation
+from ._checks import make_rng
+from ._oracle import PoisonedOracle
+
+# Any noise in (0, 1) gives a constant; this one keeps the bound above 0.2 (1/sqrt(T) + S/T) for
+# every T >= 1 and S in [0, T].
+_NOISE = 0.7
+_LARGEST_DRIFT = np.sqrt(1 - _NOISE**2)
+
+
+@dataclass(frozen=True)
+class LowerBoundInstance:
+    """A linear function on [-1, 1] and its poisoned oracle; made by `lower_bound_instance`.
+
+    Attributes
+    ----------
+    n_steps : int
+        T, the number of queries that the bound is for.
+    sign : int
+        s, 1 or -1: F(w) = s drift w.
+    drift : float
+        mu, the absolute slope of F.
+    visible_drift : float
+        r <= mu, what the perturbation leaves of it: the oracle's answers have mean s r.
+    noise : float
+        Standard deviation of the answers.
+    total_perturbation : float
+        sum_t ||zeta_t|| that the T queries have: T (mu - r).
+    excess_bound : float
+        No algorithm has a smaller excess error, averaged over both signs.
+    oracle : PoisonedOracle
+        The (1, 1)-PSFO. For w of shape (..., 1).
+    """
+
+    n_steps: int
+    sign: int
+    drift: float
+    visible_drift: float
+    noise: float
+    total_perturbation: float
+    excess_bound: float
+    oracle: PoisonedOracle = field(repr=False)
+
+    def objective(self, w):
+        """F(w) = s mu w.
+
+        Parameters
+        ----------
+        w : array-like of shape (..., 1)
+            Points of [-1, 1].
+
+        Returns
+        -------
+        value : float or ndarray of shape (...)
+        """
+        values = self.sign * self.drift * np.asarray(w, dtype=np.float64)[..., 0]
+        return values if np.ndim(values) else float(values)
+
+    def excess(self, w):
+        """F(w) - min F = mu (1 + s w), min F being -mu at w = -s.
+
+        Parameters
+        ----------
+        w : array-like of shape (..., 1)
+            Points of [-1, 1].
+
+        Returns
+        -------
+        excess : float or ndarray of shape (...)
+        """
+        return self.objective(w) + self.drift
+
+
+def lower_bound_instance(n_steps, *, total_perturbation, sign=None, random_state=None):
+    """A problem on which no algorithm beats a constant times 1/sqrt(T) + S/T: Theorem 2.3.
+
+    Parameters
+    ----------
+    n_steps : int
+        T >= 1, the number of oracle calls that an algorithm makes.
+    total_perturbation : float
+        S in [0, T], what the perturbations' norms may sum to.
+    sign : {1, -1} or None, default=None
+        s. None: drawn.
+    random_state : int, Generator, RandomState or None, default=None
+        Seeds the draw of the sign. (The noise comes from the rng that the oracle is called with.)
+
+    Returns
+    -------
+    instance : LowerBoundInstance
+        With ``objective``, ``excess``, ``oracle`` and ``excess_bound``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range.
+
+    Notes
+    -----
+    The text states the theorem and leaves its proof to an appendix that was not at hand; this is
+    our instance. F(w) = s mu w on [-1, 1]. The oracle's clean gradient is s mu + 0.7 N(0, 1) and
+    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With
+
+        r = 0.7 / (2 sqrt(T)),    mu = min(r + S/T, sqrt(1 - 0.7^2)),
+
+    E g^2 = mu^2 + 0.7^2 <= 1, ||zeta|| <= 1 and sum_t ||zeta_t|| <= S: a (1, 1)-PSFO. The T
+    answers are independent draws of N(s r, 0.7^2) whatever is asked, so an algorithm sees no more
+    than their mean, and the two signs are at total variation distance
+    TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1],
+
+        (excess_+ + excess_-) / 2 = mu (1 + (E_+ w - E_- w) / 2) >= mu (1 - TV)
+                                  = 2 Phi(-1/2) mu = 0.617 mu,
+
+    `excess_bound`. It is at least 0.2 (1/sqrt(T) + S/T): if mu is not cut off, because 0.617 * 0.35
+    > 0.2; if it is, because 0.617 * 0.714 > 0.4. The noise has to be Gaussian, or some other that
+    hides a shift: with signs, +-c plus a constant offset, one answer would tell s. Averaging over
+    both signs is needed: an algorithm that always answers -1 has no excess at s = 1.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021,
+       Theorem 2.3.
+
+    Examples
+    --------
+    >>> from skpoison.theory import lower_bound_instance
+    >>> instance = lower_bound_instance(10_000, total_perturbation=1000.0, sign=1)
+    >>> round(instance.drift, 4), round(instance.visible_drift, 4)
+    (0.1035, 0.0035)
+    >>> round(instance.excess_bound, 4)
+    0.0639
+    """
+    n_steps = check_int(n_steps, "n_steps", low=1)
+    total = check_real(total_perturbation, "total_perturbation", low=0, high=n_steps)
+    if sign is None:
+        sign = make_rng(random_state).choice([-1, 1])
+    sign = check_int(sign, "sign")
+    if sign not in (-1, 1):
+        raise ValueError(f"`sign` must be 1, -1 or None, got {sign}")
+    visible = _NOISE / (2 * np.sqrt(n_steps))
+    hidden = min(total / n_steps, _LARGEST_DRIFT - visible)
+    drift = visible + hidden
+
+    def gradient(w, rng):
+        return sign * drift + _NOISE * rng.standard_normal(w.shape)
+
+    return LowerBoundInstance(
+        n_steps=n_steps,
+        sign=sign,
+        drift=float(drift),
+        visible_drift=float(visible),
+        noise=_NOISE,
+        total_perturbation=float(n_steps * hidden),
+        excess_bound=float(2 * ndtr(-0.5) * drift),
+        oracle=PoisonedOracle(gradient, constant_perturbation([-sign], norm=hidden)),
+    )

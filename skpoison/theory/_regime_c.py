@@ -1,0 +1,82 @@
+"""Regime C: flipped labels."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._checks import unwrap
+from ._formulas import capacity, check_problem, unwrap_bool
+
+
+class FlipRateBudget(NamedTuple):
+    """A rate of flipped labels: `value` is NaN where the formula is not `defined`, `raw` is kept.
+
+    Attributes
+    ----------
+    value : float or ndarray
+        The rate, or NaN.
+    raw : float or ndarray
+        What the formula gives, negative where it is not defined.
+    defined : bool or ndarray
+        Whether the formula's denominator is positive.
+    """
+
+    value: float
+    raw: float
+    defined: bool
+
+
+def flip_rate_budget(*, n, margin, failure_probability=0.05):
+    """Regime C's budget: the rate beta of flipped labels that Theorem 3.3 tolerates.
+
+    With N = ln(n/delta) + ln^2(n),
+    beta = N / ([sqrt(ln(n/delta)) + ln(gamma^2 sqrt(n) / N)] gamma sqrt(n)).
+
+    Parameters
+    ----------
+    n : int or array-like
+        Training rows, >= 2.
+    margin : float or array-like
+        gamma of Assumption 1, in (0, 1/2].
+    failure_probability : float or array-like, default=0.05
+        The paper's delta, in (0, 1).
+
+    Returns
+    -------
+    budget : FlipRateBudget
+        ``value``, ``raw`` and ``defined``. Where the bracket is <= 0, as it is for small n and
+        gamma (gamma = 0.125, n = 10,000), the formula promises nothing: NaN, and not `defined`. A
+        value near a bracket of 0 can be over 1, which no rate is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no number or out of its range.
+
+    Notes
+    -----
+    Theorem 3.3 of [1]_; the constant that the paper hides is 1 here. In the extracted text the
+    denominator lies over two lines: read as a bracket, of a square root and a logarithm, times
+    gamma sqrt(n). The remark at the end of Section 3.3 says that the theorem needs
+    beta <= O(1/m), but no m is in this formula; the code follows the formula.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021,
+       Theorem 3.3.
+
+    Examples
+    --------
+    >>> from skpoison.theory import flip_rate_budget
+    >>> budget = flip_rate_budget(n=10_000, margin=0.125)
+    >>> budget.value, round(budget.raw, 1), budget.defined
+    (nan, -12.2, False)
+    """
+    n, gamma, delta = check_problem(n, margin, failure_probability)
+    scale = capacity(n, delta)
+    bracket = np.sqrt(np.log(n / delta)) + np.log(gamma**2 * np.sqrt(n) / scale)
+    with np.errstate(divide="ignore"):
+        raw = scale / (bracket * gamma * np.sqrt(n))
+    defined = bracket > 0
+    value = np.where(defined, raw, np.nan)
+    return FlipRateBudget(unwrap(value), unwrap(raw), unwrap_bool(defined))
