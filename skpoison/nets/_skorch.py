@@ -32,6 +32,14 @@ def _resolve(device):
     return device
 
 
+class EpochLog(PrintLog):
+    """skorch's log of epochs, which makes its table even where nobody is to see it."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.verbose or self.sink is not print:
+            super().on_epoch_end(net, **kwargs)
+
+
 class SkorchHooks(NeuralNetClassifier):
     """Device, callbacks, components, batches and epochs of a `NetClassifier`."""
 
@@ -85,7 +93,7 @@ class SkorchHooks(NeuralNetClassifier):
                 sink=noop,
             )
             callbacks.append(("early_stopping", stopper))
-        return [*callbacks, ("print_log", PrintLog())]
+        return [*callbacks, ("print_log", EpochLog())]
 
     def initialize(self):
         """Make new, untrained components, as skorch does."""
@@ -166,10 +174,11 @@ class SkorchHooks(NeuralNetClassifier):
             self.history.record(f"{prefix}_acc_best", accuracy > best)
 
     def _record_batches(self, prefix, losses, sizes):
-        for loss, size in zip(losses, sizes, strict=True):
-            self.history.new_batch()
-            self.history.record_batch(f"{prefix}_loss", loss)
-            self.history.record_batch(f"{prefix}_batch_size", size)
+        # What new_batch and record_batch would do, without a call for each number.
+        loss_name, size_name = f"{prefix}_loss", f"{prefix}_batch_size"
+        self.history[-1]["batches"].extend(
+            {loss_name: loss, size_name: size} for loss, size in zip(losses, sizes, strict=True)
+        )
 
     def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
         """Whether a callback wants to hear of each batch; a schedule of epochs does not."""
