@@ -5,6 +5,7 @@ from ._curve_display import RobustnessCurveDisplay
 from ._norm_display import PerturbationNormDisplay
 from ._poisoned import PoisonedClassifier
 from ._robustness import robustness_curve
+from ._validation_curve import validation_curve
 
 __all__ = [
     "PerturbationNormDisplay",
@@ -12,4 +13,5 @@ __all__ = [
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "robustness_curve",
+    "validation_curve",
 ]

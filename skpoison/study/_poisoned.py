@@ -88,15 +88,19 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If `attack` has no method `poison`.
         """
+        X, y = self._poison(X, y)
+        self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
+        return self
+
+    def _poison(self, X, y):
+        """Run a clone of the attack, kept as `attack_`; returns what the victim is trained on."""
         attack = self.attack
         if attack is not None:
             if isinstance(attack, type) or not hasattr(attack, "poison"):
                 raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
-            attack = clone(attack)
-            attack, X, y = self._run(attack, X, y)
-        estimator = clone(self.estimator).fit(X, y, **fit_params)
-        self.attack_, self.estimator_ = attack, estimator
-        return self
+            attack, X, y = self._run(clone(attack), X, y)
+        self.attack_ = attack
+        return X, y
 
     def _run(self, attack, X, y):
         store = Store(self.memory)

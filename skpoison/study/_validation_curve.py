@@ -1,0 +1,165 @@
+"""scikit-learn's validation curve, with the nets of a value trained together."""
+
+from contextlib import suppress
+
+import numpy as np
+from sklearn import model_selection
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from ..nets import NetClassifier, fit_many
+from ..nets._many import is_worth_a_stack
+from ._poisoned import PoisonedClassifier
+from ._tasks import take
+
+
+def validation_curve(
+    estimator,
+    X,
+    y,
+    *,
+    param_name,
+    param_range,
+    groups=None,
+    cv=None,
+    scoring=None,
+    n_jobs=None,
+    pre_dispatch="all",
+    verbose=0,
+    error_score=np.nan,
+    params=None,
+):
+    """Like `sklearn.model_selection.validation_curve`, faster for small nets.
+
+    Where the estimator is a `NetClassifier`, by itself, as the last step of a Pipeline, or in a
+    `PoisonedClassifier` (nested in any order), the nets of a value are trained together over the
+    folds (`skpoison.nets.fit_many`) if that is faster, and transformers and attacks run once a
+    fold. Else, and if anything fails on that way, it is scikit-learn's own. Scores agree but for
+    rounding, given an int `random_state` in the estimator.
+
+    Parameters
+    ----------
+    estimator : classifier
+        As in scikit-learn.
+    X : array-like of shape (n, d) or (n, c, h, w)
+        Rows.
+    y : array-like of shape (n,)
+        Their labels.
+    param_name : str
+        Parameter to vary.
+    param_range : array-like of shape (n_params,)
+        Its values.
+    groups, cv, scoring, n_jobs, pre_dispatch, verbose, error_score, params
+        As in `sklearn.model_selection.validation_curve`.
+
+    Returns
+    -------
+    train_scores : ndarray of shape (n_params, n_splits)
+        Scores on the training rows, as they were given.
+    test_scores : ndarray of shape (n_params, n_splits)
+        Scores on the rows held out.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import MLP, NetClassifier
+    >>> from skpoison.study import validation_curve
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = NetClassifier(MLP, lr=0.5, batch_size=32, random_state=0)
+    >>> train_scores, test_scores = validation_curve(
+    ...     net, X / 16, y, param_name="module__width", param_range=[4, 64]
+    ... )
+    >>> test_scores.shape
+    (2, 5)
+    """
+    if params is None and _net_of(estimator) is not None:
+        X, y, groups = indexable(X, y, groups)
+        splits = list(check_cv(cv, y, classifier=True).split(X, y, groups))
+        cv = splits  # The same folds on both ways, even if they are drawn.
+        values = list(param_range)
+        if values and _is_stackable(estimator, param_name, values, X, y, len(splits)):
+            scorer = check_scoring(estimator, scoring=scoring)
+            calls = (
+                delayed(_fit_value)(estimator, {param_name: value}, (X, y), splits, scorer)
+                for value in values
+            )
+            # scikit-learn deals with errors, by `error_score`.
+            with suppress(Exception):
+                scores = Parallel(n_jobs=n_jobs, pre_dispatch=pre_dispatch, verbose=verbose)(calls)
+                return tuple(np.array(part) for part in zip(*scores, strict=True))
+    return model_selection.validation_curve(
+        estimator,
+        X,
+        y,
+        param_name=param_name,
+        param_range=param_range,
+        groups=groups,
+        cv=cv,
+        scoring=scoring,
+        n_jobs=n_jobs,
+        pre_dispatch=pre_dispatch,
+        verbose=verbose,
+        error_score=error_score,
+        params=params,
+    )
+
+
+def _net_of(estimator):
+    """The net at the end of pipelines and attacks, or None."""
+    while True:
+        if type(estimator) is NetClassifier:
+            return estimator
+        if type(estimator) is PoisonedClassifier:
+            estimator = estimator.estimator
+        elif type(estimator) is Pipeline and estimator.memory is None:
+            estimator = estimator.steps[-1][1]
+        else:
+            return None
+
+
+def _is_stackable(estimator, param_name, values, X, y, n_splits):
+    classes = np.unique(y)
+    return any(
+        is_worth_a_stack(
+            _net_of(clone(estimator).set_params(**{param_name: value})),
+            np.shape(X)[1:],
+            classes,
+            n_splits,
+        )
+        for value in values
+    )
+
+
+def _fit_value(estimator, params, data, splits, scorer):
+    """Train and test scores of one value, over the folds."""
+    nets, training, fitted = [], [], []
+    for train, _ in splits:
+        whole = clone(estimator).set_params(**params)
+        part, net = _run_up_to_net(whole, *take(data, train))
+        fitted.append(whole)
+        nets.append(net)
+        training.append(part)
+    fit_many(nets, training)
+    scores = [
+        [scorer(whole, *take(data, rows)) for whole, rows in zip(fitted, side, strict=True)]
+        for side in zip(*splits, strict=True)
+    ]
+    return scores[0], scores[1]
+
+
+def _run_up_to_net(estimator, X, y):
+    """Fit all that comes before the net in place; returns what the net is trained on, and it."""
+    if type(estimator) is PoisonedClassifier:
+        (X, y), net = estimator._poison(X, y), clone(estimator.estimator)
+        estimator.estimator_ = net
+        return _run_up_to_net(net, X, y)
+    if type(estimator) is Pipeline:
+        for _, step in estimator.steps[:-1]:
+            if step is not None and step != "passthrough":
+                X = step.fit_transform(X, y)
+        return _run_up_to_net(estimator.steps[-1][1], X, y)
+    return (X, y), estimator
