@@ -105,14 +105,13 @@ class Stack:
         leaves = [slices[name].requires_grad_() for name in self.trained]
         X = self.rows[index.reshape(-1)].reshape(active, size, *self.rows.shape[1:])
         logits = vmap(self._forward)(slices, X)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
-        loss = loss.reshape(active, size).mean(dim=1)
-        gradients = torch.autograd.grad(loss.sum(), leaves)
+        loss, slope = _cross_entropy(logits.detach(), labels)
+        gradients = torch.autograd.grad(logits, leaves, slope)
         with torch.no_grad():
             for name, leaf, gradient in zip(self.trained, leaves, gradients, strict=True):
                 direction = self._direction(name, leaf, gradient)
                 leaf.addcmul_(direction, rates.reshape(-1, *[1] * (leaf.ndim - 1)), value=-1)
-        return loss.detach()
+        return loss
 
     def _forward(self, parameters, X):
         output = functional_call(self.module, parameters, (X,))
@@ -184,3 +183,16 @@ class Stack:
         self.labels = [self.labels[k] for k in stay]
         self.parameters = {name: value[stay] for name, value in self.parameters.items()}
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
+
+
+def _cross_entropy(logits, labels):
+    """The mean cross-entropy of each net, (n,), and its gradient, (n, batch_size, n_classes).
+
+    Written out, because autograd's own takes a third longer for a whole step.
+    """
+    labels = labels.unsqueeze(-1)
+    log_proba = F.log_softmax(logits, dim=-1)
+    loss = -log_proba.gather(-1, labels).mean(dim=(1, 2))
+    slope = log_proba.exp_()
+    slope.scatter_add_(-1, labels, torch.full_like(labels, -1.0, dtype=slope.dtype))
+    return loss, slope.div_(logits.shape[1])
