@@ -131,12 +131,16 @@ def check_labels(y, n_rows=None, *, min_classes=2):
     return y, classes
 
 
-def check_known_labels(y, classes, owner):
-    """Return the index of each label of y in the sorted `classes`, or raise for a label outside."""
+def encode_labels(y, classes, owner):
+    """Return the index of each label of y in `classes`, whose order may be any.
+
+    Raises for a label that is not among them; `owner` says whose they are.
+    """
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
         raise ValueError(
-            f"y must have only labels that {owner} knows ({classes.tolist()}), "
+            f"y must have only labels in `classes_` of {owner} ({np.asarray(classes).tolist()}), "
             f"got {unknown.tolist()}"
         )
-    return np.searchsorted(classes, y)
+    order = np.argsort(classes)
+    return order[np.searchsorted(classes[order], y)]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from torch import nn
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier
@@ -131,8 +131,9 @@ def test_options_of_sgd(digits, options, capsys):
 class Watcher(Callback):
     """Sees the weights after each epoch, and halves them once."""
 
-    def on_train_begin(self, net, **kwargs):
+    def initialize(self):
         self.norms = []
+        return self
 
     def on_epoch_end(self, net, **kwargs):
         self.norms.append(sum(float(p.detach().norm()) for p in net.module_.parameters()))
@@ -219,6 +220,8 @@ class Own(NetClassifier):
         ({"optimizer": torch.optim.Adam, "lr": 0.01}, "not SGD"),
         ({"optimizer__maximize": False}, "options that a stack does not know"),
         ({"callbacks": [Batching()]}, "listens to batches"),
+        ({"callbacks": [Freezer("layers.1.*")]}, "acts at on_epoch_begin"),
+        ({"callbacks": [("same", LRScheduler("StepLR", step_size=1))]}, "nets share a callback"),
         ({"drop_last": False}, "full ones"),
         ({"batch_size": 301}, "full ones"),
         ({"warm_start": True}, "warm_start"),
@@ -231,9 +234,53 @@ def test_what_cannot_be_stacked_is_fitted_alone(digits, options, reason, capsys)
     nets = fit_many(make_nets(3, **options), data, fused=True, verbose=1)
     assert reason in capsys.readouterr().out
     for net, alone, part in zip(nets, make_nets(3, **options), data, strict=True):
+        # A clone has callbacks of its own.
+        assert_close(net, clone(alone).fit(*part))
+
+
+class Drawn(MLP):
+    """Two of a kind by all that is written on them, and still not the same function."""
+
+    def __init__(self, n_features, n_classes, width):
+        super().__init__(n_features, n_classes, width)
+        self.mask = (torch.rand(n_features) < 0.5).float()
+        self.idle = nn.Parameter(torch.zeros(3))
+
+    def forward(self, X):
+        return super().forward(X * self.mask)
+
+
+def test_modules_that_differ_in_more_than_parameters(digits, capsys):
+    # Fails if the forward of the first member is run for all.
+    data = make_data(digits, 3)
+    nets = fit_many(make_nets(3, Drawn, module__width=8), data, fused=True, verbose=1)
+    assert "2 nets are fitted one by one: the modules differ" in capsys.readouterr().out
+    for net, alone, part in zip(nets, make_nets(3, Drawn, module__width=8), data, strict=True):
+        assert_close_or_zero(net, alone.fit(*part))
+
+
+def assert_close_or_zero(net, other):
+    for value, expected in zip(net.module_.parameters(), other.module_.parameters(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stacked_net_goes_on_with_its_momentum(digits):
+    # Fails if the velocity stays behind in the stack.
+    data = make_data(digits, 3)
+    options = {"optimizer__momentum": 0.9, "lr": 0.01, "max_epochs": 2}
+    nets = fit_many(make_nets(3, **options), data, fused=True)
+    for net, alone, part in zip(nets, make_nets(3, **options), data, strict=True):
         alone.fit(*part)
-        for a, b in zip(net.module_.parameters(), alone.module_.parameters(), strict=True):
-            assert torch.equal(a, b)
+        assert_close(net.partial_fit(*part), alone.partial_fit(*part), 1e-3)
+
+
+def test_a_failure_leaves_nets_unfitted(digits):
+    X, y = digits
+    nets = make_nets(3)
+    with pytest.raises(ValueError, match="NaN"):
+        fit_many(nets, [(X, y), (X, y), (np.full_like(X, np.nan), y)], fused=True)
+    assert not any(hasattr(net, "module_") for net in nets)
+    assert nets[0].fit(X, y).score(X, y) > 0.1
 
 
 def test_subclasses_train_in_their_own_way(digits, capsys):

@@ -318,15 +318,45 @@ def test_skorch_early_stopping_callback_ends_training(digits):
     assert len(net.history_) == 2
 
 
-class Interrupt(Callback):
+class InterruptAtBegin(Callback):
     def on_epoch_begin(self, net, **kwargs):
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_is_not_swallowed(digits):
+class InterruptAtEnd(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("interrupt", [InterruptAtBegin, InterruptAtEnd])
+def test_ctrl_c_is_not_swallowed(digits, interrupt):
     # skorch takes it for the end of training: a study would go on with a half-trained net.
     with pytest.raises(KeyboardInterrupt):
-        small_net(callbacks=[Interrupt()]).fit(*digits)
+        small_net(callbacks=[interrupt()]).fit(*digits)
+
+
+def test_save_and_load_as_in_skorch(digits, tmp_path):
+    X, y = digits
+    net = small_net().fit(X, y)
+    net.save_params(f_params=tmp_path / "weights.pt")
+    sizes = {"module__n_features": 64, "module__n_classes": 10, "classes": list(range(10))}
+    loaded = small_net(**sizes).initialize()
+    loaded.load_params(f_params=tmp_path / "weights.pt")
+    np.testing.assert_array_equal(loaded.predict(X), net.predict(X))
+    fresh = small_net(**sizes).initialize().partial_fit(X, y)
+    assert len(fresh.history_) == 3
+
+
+def test_callbacks_can_be_disabled(digits):
+    net = small_net(callbacks="disable").fit(*digits)
+    assert net.score(*digits) > 0.5
+    small_net(callbacks__train_loss=None).fit(*digits)
+    with pytest.raises(ValueError, match="`callbacks` must not be 'disable'"):
+        small_net(callbacks="disable", early_stopping=True).fit(*digits)
+    rows, codes = torch.tensor(digits[0], dtype=torch.float32), torch.tensor(digits[1])
+    net = small_net(early_stopping=True, module__n_features=64, module__n_classes=10)
+    with pytest.raises(ValueError, match="`early_stopping` must have `train_split`"):
+        net.fit(Dataset(rows, codes))
 
 
 def test_what_skorch_offers_still_works(digits):

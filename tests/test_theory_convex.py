@@ -359,7 +359,7 @@ def run_sgd(**changes):
         (lambda: DataOracle(np.eye(3), [0, 1, 2]), "y must have 2 classes, got 3 classes"),
         (lambda: DataOracle(np.eye(2), [0, 1], loss="l2"), "`loss` must be one of 'logistic'"),
         (lambda: DataOracle(np.eye(2), [0, 1], np.eye(3)), r"X_poisoned must have shape \(2, 2\)"),
-        (lambda: DataOracle(np.eye(2), [0, 1], None, [0, 2]), "y must have only labels that"),
+        (lambda: DataOracle(np.eye(2), [0, 1], None, [0, 2]), "y must have only labels in"),
         (lambda: DataOracle(np.eye(2), [0, 1], None, [0]), r"y_poisoned must have shape \(2,\)"),
         (
             lambda: sgd_step_size(0, radius=1.0, gradient_bound=1.0, perturbation_bound=0.0),

@@ -1,11 +1,13 @@
 """The clean model that an attack looks at, as a differentiable map from rows to logits."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.base import clone
 
 from .._seeding import seed_estimator
-from .._validation import check_known_labels
+from .._validation import encode_labels
 
 
 def fit_surrogate(surrogate, X, y, random_state):
@@ -20,7 +22,7 @@ def fit_surrogate(surrogate, X, y, random_state):
         seed_estimator(fitted, random_state, overwrite=False)
     fitted.fit(_rows_for(fitted, X), y)
     _check_differentiable(fitted)
-    return fitted, check_known_labels(y, np.asarray(fitted.classes_), "`surrogate`")
+    return fitted, encode_labels(y, np.asarray(fitted.classes_), "`surrogate`")
 
 
 def logits_of(surrogate, X):
@@ -42,7 +44,10 @@ def logits_of(surrogate, X):
         return torch.cat([torch.zeros_like(scores), scores], dim=1)
 
     sample = X[:16].reshape(min(len(X), 16), -1).astype(np.float64)
-    expected = np.asarray(surrogate.decision_function(sample))
+    with warnings.catch_warnings():
+        # A frozen surrogate may know its features by name; rows have none.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        expected = np.asarray(surrogate.decision_function(sample))
     with torch.no_grad():
         actual = logits(torch.tensor(sample)).numpy()
     if expected.ndim == 1:

@@ -8,7 +8,14 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset
 
-from .._validation import check_bool, check_int, check_labels, check_real, check_rows
+from .._validation import (
+    check_bool,
+    check_int,
+    check_labels,
+    check_real,
+    check_rows,
+    encode_labels,
+)
 from ._batches import TensorBatches
 from ._random import local_seed
 from ._skorch import SkorchHooks, StopTraining
@@ -194,7 +201,7 @@ class NetClassifier(SkorchHooks):
         """
         self.check_is_fitted()
         if not is_dataset(X):
-            X = self._make_dataset(check_rows(self, X, reset=False), None)
+            X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
         return super().predict_proba(X)
 
     def predict(self, X):
@@ -254,7 +261,12 @@ class NetClassifier(SkorchHooks):
         """
         self._check_parameters()
         validation = None
-        if not is_dataset(X):
+        if is_dataset(X):
+            if self.early_stopping and self.train_split is None:
+                raise ValueError(
+                    "`early_stopping` must have `train_split` with a Dataset, got None"
+                )
+        else:
             X, y, validation = self._check_data(X, y, X_val, y_val, reset, classes)
         if reset:
             self.initialize()
@@ -266,13 +278,20 @@ class NetClassifier(SkorchHooks):
             self._validation_ = validation and self._make_dataset(*validation)
         return X, y, seed
 
+    def _forget(self):
+        """Be unfitted again."""
+        self._validation_ = None
+        self.initialized_ = False
+        self.__dict__.pop("module_", None)
+
     def _end(self, X, y):
         self._validation_ = None
         self.notify("on_train_end", X=X, y=y)
         self._warn_if_diverged()
 
     def _warn_if_diverged(self):
-        loss = self.history[-1, "train_loss"]
+        # A user may have taken away the callback that records it.
+        loss = self.history[-1].get("train_loss", 0.0)
         limit = math.inf
         if isinstance(self.criterion_, torch.nn.CrossEntropyLoss):
             # log(n_classes) is the loss of a net that knows nothing.
@@ -296,7 +315,10 @@ class NetClassifier(SkorchHooks):
         if self.batch_size != -1:
             check_int(self.batch_size, "batch_size", low=1)
         check_bool(self.drop_last, "drop_last")
-        check_bool(self.early_stopping, "early_stopping")
+        if check_bool(self.early_stopping, "early_stopping") and self.callbacks == "disable":
+            raise ValueError(
+                "`callbacks` must not be 'disable' with `early_stopping=True`, which is one"
+            )
         fraction = check_real(self.validation_fraction, "validation_fraction")
         if not 0 < fraction < 1:
             raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {fraction}")
@@ -306,6 +328,7 @@ class NetClassifier(SkorchHooks):
 
     def _check_data(self, X, y, X_val, y_val, reset, classes):
         """Check training and validation data; learn shape and classes from them on `reset`."""
+        reset = reset or self._knows_no_shape()
         X = check_rows(self, X, reset=reset)
         y, found = check_labels(y, len(X), min_classes=1)
         if (X_val is None) != (y_val is None):
@@ -328,16 +351,8 @@ class NetClassifier(SkorchHooks):
         return X, y, (X_val, self._encode(y_val))
 
     def _encode(self, y):
-        """The index of each label in `classes_` (whose order is the user's if he gave them)."""
-        order = np.argsort(self.classes_)
-        known = self.classes_[order]
-        unknown = np.setdiff1d(y, known)
-        if len(unknown):
-            raise ValueError(
-                f"y must have only labels in `classes_` = {self.classes_.tolist()}, "
-                f"got {unknown.tolist()}"
-            )
-        return order[np.searchsorted(known, y)]
+        """The index of each label in `classes_`, whose order is the user's if he gave them."""
+        return encode_labels(y, self.classes_, "this NetClassifier")
 
     def _split(self, X, y, validation):
         """Hold a stratified share out for early stopping, unless validation data are given."""
@@ -348,6 +363,10 @@ class NetClassifier(SkorchHooks):
         )
         train, held_out = next(splitter.split(np.zeros(len(y)), y))
         return (X[train], y[train]), (X[held_out], y[held_out])
+
+    def _knows_no_shape(self):
+        """After ``initialize()`` and ``load_params()``, the first rows tell it."""
+        return not hasattr(self, "input_shape_")
 
     def _row_shape(self):
         return tuple(getattr(self.module_, "input_shape", self.input_shape_))

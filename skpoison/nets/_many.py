@@ -3,6 +3,7 @@ import math
 import numpy as np
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -77,26 +78,44 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
         check_choice(fused, "fused", ("auto",))
     groups, alone = {}, {}
     shared = {}
-    for net, part in zip(nets, data, strict=True):
-        reason = "`fused` is False" if fused is False else _reason_of_settings(net)
-        if reason is not None:
-            alone.setdefault(reason, []).append((net.fit, part))
-            continue
-        begun = net._begin(*part)
-        _share(begun[0], (id(part[0]), net.input_shape_), shared)
-        reason = _reason_of_module(net) or _reason_of_batches(net, len(begun[0]))
-        if reason is None:
-            groups.setdefault(_architecture(net), []).append((net, begun))
-        else:
-            alone.setdefault(reason, []).append((net._run, begun))
+    seen = set()
+    begun_nets = []
+    try:
+        for net, part in zip(nets, data, strict=True):
+            reason = "`fused` is False" if fused is False else _reason_of_settings(net)
+            if reason is not None:
+                alone.setdefault(reason, []).append((net.fit, part))
+                continue
+            begun_nets.append(net)
+            begun = net._begin(*part)
+            _share(begun[0], (id(part[0]), net.input_shape_), shared)
+            reason = (
+                _reason_of_callbacks(net, seen)
+                or _reason_of_module(net)
+                or _reason_of_batches(net, len(begun[0]))
+            )
+            if reason is None:
+                groups.setdefault(_architecture(net), []).append((net, begun))
+            else:
+                alone.setdefault(reason, []).append((net._run, begun))
+    except BaseException:
+        # A net that has begun and will not be trained must not pass for a fitted one.
+        for net in begun_nets:
+            net._forget()
+        raise
     for group in groups.values():
         net, (X, _, _) = group[0]
         reason = _reason_of_size(net, len(group)) if fused == "auto" else None
         reason = reason or _reason_of_vmap(net, X)
-        if reason is None:
-            Stack([Member(net, X, y) for net, (X, y, _) in group]).train()
-        else:
-            alone.setdefault(reason, []).extend((net._run, begun) for net, begun in group)
+        members = []
+        for member in group:
+            own = reason or _reason_of_forward(net, *member)
+            if own is None:
+                members.append(member)
+            else:
+                alone.setdefault(own, []).append((member[0]._run, member[1]))
+        if members:
+            Stack([Member(net, X, y) for net, (X, y, _) in members]).train()
     for reason, runs in alone.items():
         if verbose:
             print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
@@ -138,7 +157,8 @@ def _share(dataset, key, shared):
     """Let nets that were given the same array hold one tensor of it."""
     X = shared.setdefault(key, dataset.X)
     # Early stopping takes another part of it for each net.
-    if X.shape == dataset.X.shape and X.dtype == dataset.X.dtype and torch.equal(X, dataset.X):
+    is_alike = (X.shape, X.dtype, X.device) == (dataset.X.shape, dataset.X.dtype, dataset.X.device)
+    if is_alike and torch.equal(X, dataset.X):
         dataset.X = X
 
 
@@ -162,10 +182,29 @@ def _reason_of_settings(net):
 _SGD = {"lr", "momentum", "weight_decay", "dampening", "nesterov"}
 
 
-def _reason_of_module(net):
-    """Why the module or callbacks of a net that is initialised do not, or None."""
+def _reason_of_callbacks(net, seen):
+    """Why the callbacks of a net that has begun do not, or None.
+
+    A stack serves those that act when an epoch or the training ends. `seen` collects the identities
+    of callbacks: one that several nets share would count the epochs of all.
+    """
     if net._has_batch_callbacks(("on_batch_begin", "on_batch_end", "on_grad_computed")):
         return "a callback listens to batches"
+    given = [pair[1] if isinstance(pair, tuple) else pair for pair in net.callbacks or []]
+    for _, callback in net.callbacks_:
+        if id(callback) in seen:
+            return "nets share a callback"
+        seen.add(id(callback))
+    for callback in given:
+        for name in ("on_train_begin", "on_epoch_begin"):
+            is_own = getattr(type(callback), name, None) is not getattr(Callback, name)
+            if is_own and not isinstance(callback, (EarlyStopping, LRScheduler)):
+                return f"a callback acts at {name}"
+    return None
+
+
+def _reason_of_module(net):
+    """Why the module of a net that is initialised does not, or None."""
     if any(True for _ in net.module_.buffers()):
         return "the module has buffers"
     if any(isinstance(layer, (_DropoutNd, _NormBase)) for layer in net.module_.modules()):
@@ -205,6 +244,19 @@ def _reason_of_vmap(net, X):
     except Exception as error:
         return f"vmap does not take the module: {error}"
     return None
+
+
+def _reason_of_forward(first, net, begun):
+    """Why the module of the first net is not that of another with other parameters, or None."""
+    rows = begun[0].X[:2]
+    parameters = dict(net.module_.named_parameters())
+    with torch.no_grad():
+        own = net.module_(rows.clone())
+        stacked = torch.func.functional_call(first.module_, parameters, (rows.clone(),))
+    if isinstance(own, tuple):
+        own, stacked = own[0], stacked[0]
+    # The same operations on the same numbers.
+    return None if torch.equal(own, stacked) else "the modules differ in more than parameters"
 
 
 def _architecture(net):

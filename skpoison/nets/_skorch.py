@@ -223,7 +223,10 @@ class SkorchHooks(NeuralNetClassifier):
         """Call the callbacks. skorch's ask for an end of training by a KeyboardInterrupt."""
         try:
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt:
-            if method_name == "on_epoch_end":
+        except KeyboardInterrupt as interrupt:
+            frame = interrupt.__traceback__
+            while frame.tb_next is not None:
+                frame = frame.tb_next
+            if frame.tb_frame.f_globals.get("__name__", "").startswith("skorch.callbacks"):
                 raise StopTraining from None
             raise

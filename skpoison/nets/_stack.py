@@ -106,9 +106,11 @@ class Stack:
         X = self.rows[index.reshape(-1)].reshape(active, size, *self.rows.shape[1:])
         logits = vmap(self._forward)(slices, X)
         loss, slope = _cross_entropy(logits.detach(), labels)
-        gradients = torch.autograd.grad(logits, leaves, slope)
+        gradients = torch.autograd.grad(logits, leaves, slope, allow_unused=True)
         with torch.no_grad():
             for name, leaf, gradient in zip(self.trained, leaves, gradients, strict=True):
+                if gradient is None:
+                    continue  # A parameter that the forward does not use.
                 direction = self._direction(name, leaf, gradient)
                 leaf.addcmul_(direction, rates.reshape(-1, *[1] * (leaf.ndim - 1)), value=-1)
         return loss
@@ -174,6 +176,10 @@ class Stack:
         for k in leaving:
             member = self.members[k]
             self._copy_to_net(k)
+            for name, velocity in self.velocity.items():
+                parameter = member.net.module_.get_parameter(name)
+                state = member.net.optimizer_.state[parameter]
+                state["momentum_buffer"] = velocity[k].clone()
             member.net._end(member.X, member.y)
         if not leaving:
             return

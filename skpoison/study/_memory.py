@@ -13,8 +13,7 @@ def check_memory(memory):
 class Store:
     """Values by key, kept in a joblib.Memory.
 
-    The keys are fingerprints, so joblib never hashes what they stand for. A study writes from its
-    parent process alone: two workers cannot race for one entry.
+    The keys are fingerprints, so joblib never hashes what they stand for.
     """
 
     def __init__(self, memory):
@@ -26,7 +25,11 @@ class Store:
         """Return the value of a key, or None if there is none."""
         if key is None or not self._recall.check_call_in_cache(key, None):
             return None
-        return self._recall(key, None)
+        value = self._recall(key, None)
+        if value is None:
+            # An entry that joblib could not read, and replaced by what it was told: nothing.
+            self._recall.call_and_shelve(key, None).clear()
+        return value
 
     def keep(self, key, value):
         """Keep a value, unless the key is None."""

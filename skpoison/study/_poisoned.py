@@ -32,7 +32,8 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Anything with ``poison(X, y)``; None leaves the data alone: the clean baseline.
     memory : str, path-like, joblib.Memory or None, default=None
         Where to keep poisoned data, so that an attack runs once for all victims that it is aimed
-        at (in a grid search over the victim's width, say). A cache holds pickles: use your own.
+        at (in a grid search over the victim's width, say); one without a seed keeps its first
+        draw. A cache holds pickles: use your own.
 
     Attributes
     ----------
@@ -88,21 +89,19 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If `attack` has no method `poison`.
         """
-        X, y = self._poison(X, y)
-        self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
+        attack, X, y = self._poison(X, y)
+        estimator = clone(self.estimator).fit(X, y, **fit_params)
+        self.attack_, self.estimator_ = attack, estimator
         return self
 
     def _poison(self, X, y):
-        """Run a clone of the attack, kept as `attack_`; returns what the victim is trained on."""
+        """Run a clone of the attack; returns it, and what the victim is trained on."""
         attack = self.attack
-        if attack is not None:
-            if isinstance(attack, type) or not hasattr(attack, "poison"):
-                raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
-            attack, X, y = self._run(clone(attack), X, y)
-        self.attack_ = attack
-        return X, y
-
-    def _run(self, attack, X, y):
+        if attack is None:
+            return None, X, y
+        if isinstance(attack, type) or not hasattr(attack, "poison"):
+            raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
+        attack = clone(attack)
         store = Store(self.memory)
         key = fingerprint((__version__, attack, X, y)) if store.enabled else None
         found = store.find(key)

@@ -209,7 +209,9 @@ class _Study:
         return fits
 
     def estimator_at(self, i):
-        return clone(self.estimator).set_params(**{self.param_name: self.param_range[i]})
+        # A value may be an estimator, and the caller's stays as it is.
+        value = clone(self.param_range[i], safe=False)
+        return clone(self.estimator).set_params(**{self.param_name: value})
 
     @cached_property
     def fingerprint(self):

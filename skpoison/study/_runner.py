@@ -67,22 +67,19 @@ class Runner:
                 arguments[place] = self.study.fit_arguments(fit, data)
         tasks = {}
         for places in self._group(list(arguments)):
-            task = fit_and_score_many if len(places) > 1 else fit_and_score
             columns = [arguments[place] for place in places]
-            tasks[places] = (task, columns) if len(places) > 1 else (task, *columns[0])
-        for places, values, error in self._parallel(tasks):
-            if error is not None:
-                self.failures.append(error)
-                values = None
-            elif len(places) == 1:
-                values = [values]
-            for k, place in enumerate(places):
-                cell = values and values[k]
-                if isinstance(cell, str):
-                    self.failures.append(cell)
-                    cell = None
-                if cell is not None:
+            tasks[places] = (fit_and_score_many, columns, self.error_score == "raise")
+            if len(places) == 1:
+                tasks[places] = (fit_and_score, *columns[0])
+        for places, result, error in self._parallel(tasks):
+            results = [(result, error)] if len(places) == 1 or error is not None else result
+            if len(results) < len(places):
+                results = results * len(places)
+            for place, (cell, what) in zip(places, results, strict=True):
+                if what is None:
                     self.store.keep(missing[place].key, cell)
+                else:
+                    self.failures.append(what)
                 self._put(place, cell)
 
     def _part(self, place):

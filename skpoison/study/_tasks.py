@@ -40,40 +40,42 @@ def fit_and_score(estimator, data, train, validation, test, scorer):
         fit_params = dict(zip(("X_val", "y_val"), validation, strict=True))
     start = time.perf_counter()
     estimator.fit(X, y, **fit_params)
-    fit_time = time.perf_counter() - start
-    return {
-        "score": float(scorer(estimator, *test)),
-        "train_score": float(scorer(estimator, X, y)),
-        "fit_time": fit_time,
-    }
+    return score(estimator, (X, y), test, scorer, time.perf_counter() - start)
 
 
-def fit_and_score_many(columns):
+def fit_and_score_many(columns, strict):
     """Fit nets together, each with the arguments of `fit_and_score`.
 
-    Returns a cell for each, or what went wrong with it: if the group fails, its nets are tried one
-    by one. The time of each fit is the group's over its size.
+    Returns (cell, what went wrong) for each: if the group fails, its nets are tried one by one. The
+    time of each fit is the group's over its size.
     """
-    nets, data = [], []
+    nets, data, parts = [], [], {}
     for estimator, whole, train, validation, _, _ in columns:
         nets.append(estimator)
-        part = whole if train is None else take(whole, train)
-        data.append((*part, *(validation or ())))
+        # Nets of the same rows are given the same object, which the stack then holds once.
+        key = id(whole[0]), id(train)
+        if key not in parts:
+            parts[key] = whole if train is None else take(whole, train)
+        data.append((*parts[key], *(validation or ())))
     start = time.perf_counter()
     try:
         fit_many(nets, data, fused=True)
     except Exception:
-        attempts = [attempt(None, False, fit_and_score, *column) for column in columns]
-        return [cell if error is None else error for _, cell, error in attempts]
+        return [attempt(None, strict, fit_and_score, *column)[1:] for column in columns]
     fit_time = (time.perf_counter() - start) / len(nets)
     return [
-        {
-            "score": float(scorer(net, *test)),
-            "train_score": float(scorer(net, *part[:2])),
-            "fit_time": fit_time,
-        }
+        attempt(None, strict, score, net, part[:2], test, scorer, fit_time)[1:]
         for net, part, (*_, test, scorer) in zip(nets, data, columns, strict=True)
     ]
+
+
+def score(estimator, training, test, scorer, fit_time):
+    """A cell of the study, of a fitted estimator."""
+    return {
+        "score": float(scorer(estimator, *test)),
+        "train_score": float(scorer(estimator, *training)),
+        "fit_time": fit_time,
+    }
 
 
 def failed_cell(error_score):

@@ -138,7 +138,8 @@ def _fit_value(estimator, params, data, splits, scorer):
     """Train and test scores of one value, over the folds."""
     nets, training, fitted = [], [], []
     for train, _ in splits:
-        whole = clone(estimator).set_params(**params)
+        values = {name: clone(value, safe=False) for name, value in params.items()}
+        whole = clone(estimator).set_params(**values)
         part, net = _run_up_to_net(whole, *take(data, train))
         fitted.append(whole)
         nets.append(net)
@@ -154,8 +155,8 @@ def _fit_value(estimator, params, data, splits, scorer):
 def _run_up_to_net(estimator, X, y):
     """Fit all that comes before the net in place; returns what the net is trained on, and it."""
     if type(estimator) is PoisonedClassifier:
-        (X, y), net = estimator._poison(X, y), clone(estimator.estimator)
-        estimator.estimator_ = net
+        estimator.attack_, X, y = estimator._poison(X, y)
+        estimator.estimator_ = net = clone(estimator.estimator)
         return _run_up_to_net(net, X, y)
     if type(estimator) is Pipeline:
         for _, step in estimator.steps[:-1]:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from .._validation import check_choice, check_known_labels
+from .._validation import check_choice, encode_labels
 from ._checks import check_rows, check_two_classes
 from ._oracle import PoisonedOracle
 
@@ -106,7 +106,7 @@ class DataOracle(PoisonedOracle):
             raise ValueError(
                 f"y_poisoned must have shape {signs.shape}, as y, got {y_poisoned.shape}"
             )
-        return 2.0 * check_known_labels(y_poisoned, self.classes, "y") - 1
+        return 2.0 * encode_labels(y_poisoned, self.classes, "y") - 1
 
     def _clean_gradient(self, w, rng):
         return self._gradient_at(self._clean, rng.integers(len(self._clean), size=w.shape[:-1]), w)
