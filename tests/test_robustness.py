@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,62 @@ def test_a_failure_in_a_group_costs_its_own_cells(digits):
     with pytest.warns(FitFailedWarning, match="at least 2 classes"):
         result = robustness_curve(NET, X[order], y[order], fused=True, n_repeats=2, **study)
     np.testing.assert_array_equal(np.isnan(result.scores["clean"][0]), [1, 0, 0, 1, 0, 0])
+
+
+def test_a_scorer_that_fails_for_one_net_costs_its_cell(digits):
+    X, y = digits
+    half = np.flatnonzero(y < 9)
+    cv = [(half, np.flatnonzero(y == 9)), *StratifiedKFold(3).split(X, y)]
+    study = {**STUDY, "cv": cv, "attacks": {"clean": None}}
+    for fused in (True, False):
+        with pytest.warns(FitFailedWarning):
+            result = robustness_curve(
+                NET,
+                X,
+                y,
+                fused=fused,
+                n_repeats=2,
+                scoring="roc_auc_ovr",
+                error_score=np.nan,
+                **study,
+            )
+        failed = np.isnan(result.scores["clean"][0])
+        np.testing.assert_array_equal(failed, [1, 0, 0, 0, 1, 0, 0, 0])
+
+
+def test_values_that_are_estimators_are_cloned(digits):
+    # Fails if the caller's own is given seeds, or one object is fitted for all folds.
+    forest = DecisionTreeClassifier(max_depth=3, max_features=4)
+    pipeline = make_pipeline(MinMaxScaler(), LogisticRegression())
+    result = robustness_curve(
+        pipeline,
+        *digits,
+        attacks={"clean": None},
+        param_name="logisticregression",
+        param_range=[forest],
+        cv=2,
+        n_repeats=3,
+        random_state=0,
+    )
+    assert forest.random_state is None
+    assert not hasattr(forest, "tree_")
+    assert len(np.unique(result.scores["clean"])) > 3
+
+
+def test_a_damaged_cache_entry_is_computed_again(digits, tmp_path):
+    CountingNet.fits = 0
+    net = CountingNet(MLP, lr=0.5, batch_size=32, max_epochs=2)
+    study = {**STUDY, "attacks": {"clean": None}}
+    first = robustness_curve(net, *digits, memory=tmp_path, **study)
+    entries = sorted(tmp_path.rglob("output.pkl"))
+    assert len(entries) == CountingNet.fits == 6
+    entries[0].write_bytes(b"junk")
+    for fits in (7, 7):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again = robustness_curve(net, *digits, memory=tmp_path, **study)
+        assert CountingNet.fits == fits
+        assert_same_scores(first, again)
 
 
 def test_waves_change_nothing(digits, curve, monkeypatch):
@@ -334,6 +391,10 @@ def test_a_failed_fit_costs_its_cells_only(digits, tmp_path):
         kwargs["attacks"] = attacks
         with pytest.raises(RuntimeError, match=words):
             robustness_curve(Failing(), *digits, error_score="raise", **kwargs)
+    bad = {**STUDY, "attacks": {"clean": None}, "param_name": "lr", "param_range": [-1.0]}
+    for fused in (True, False):
+        with pytest.raises(ValueError, match="`lr` must be >= 0"):
+            robustness_curve(NET, *digits, fused=fused, error_score="raise", **bad)
     with pytest.raises(ValueError, match=r"(?s)All .* fits of the study failed.*no attack today"):
         robustness_curve(Failing(), *digits, **kwargs)
 
@@ -442,7 +503,34 @@ def test_fingerprint_tells_things_apart(digits):
         def _relabel(self, X, codes, n_classes, random_state):
             return codes * 0 + 1
 
+    def closing_over(depth):
+        return lambda n_features, n_classes: MLP(n_features, n_classes, depth=depth)
+
+    class Sloped(MLP):
+        slope = 0.1
+
+    sloped = Sloped
+
+    class Sloped(MLP):
+        slope = 0.2
+
     things = [
+        closing_over(1),
+        closing_over(4),
+        lambda X, width=2: X,
+        lambda X, width=3: X,
+        sloped,
+        Sloped,
+        net.get_params,
+        clone(net).set_params(lr=0.2).get_params,
+        torch.nn.LeakyReLU(0.1),
+        torch.nn.LeakyReLU(0.9),
+        torch.zeros(2, dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.bfloat16),
+        np.array(["2026-11-24"], dtype="M8[D]"),
+        np.array(["2026-11-25"], dtype="M8[D]"),
+        pd.DataFrame({"a": [1, 2]}),
+        pd.DataFrame({"a": [1.0, 2.0]}),
         None,
         0,
         0.0,
@@ -485,6 +573,9 @@ def test_fingerprint_tells_things_apart(digits):
         First(),
         MLP(4, 2),
     ]
+    cycle = [1]
+    cycle.append(cycle)
+    things.append(cycle)
     prints = [fingerprint(thing) for thing in things]
     assert len(set(prints)) == len(things)
     assert prints == [fingerprint(thing) for thing in things]

@@ -2,7 +2,6 @@ import html
 import json
 import math
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -126,11 +125,13 @@ class RobustnessCurve:
     def u_shape(self, name, confidence=0.95):
         """Say how far both ends of the curve lie under its peak.
 
-        The differences are paired: same fold, same seed. Two corrections keep the intervals honest.
-        The peak is chosen for each fold from the other folds (for a single split, for each repeat
-        from the other repeats), so that it is not the luck of the data that judge it. And the
-        variance is that of the corrected resampled t-test [1]_, [2]_: training folds overlap, so
-        1/J becomes 1/J + n_test/n_train for J fits.
+        The differences are paired: same fold, same seed. Three corrections keep the intervals
+        honest. The peak is chosen for each fold from the other folds (for a single split, for each
+        repeat from the other repeats), so that it is not the luck of the data that judge it. The
+        repeats of a fold are averaged first: they share its rows, and count as one. And the
+        variance is that of the corrected resampled t-test [1]_: training folds overlap, so 1/J
+        becomes 1/J + n_test/n_train for J folds. What all folds share (a fixed test set, the one
+        attack of ``poison="dataset"``) is in no interval.
 
         Parameters
         ----------
@@ -144,13 +145,12 @@ class RobustnessCurve:
         shape : UShape
             A named tuple: `peak`; `left` and `right`, the drops from the peak to the first and to
             the last value, each a tuple (mean, low, high); and `is_u`, whether both intervals lie
-            above 0. With fewer than two folds times repeats the intervals are NaN.
+            above 0. With fewer than two folds (or, of a single split, repeats)
+            the drops are NaN.
 
         References
         ----------
         .. [1] Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
-        .. [2] Bouckaert, Frank, "Evaluating the Replicability of Significance Tests for Comparing
-           Learning Algorithms", PAKDD 2004.
 
         Examples
         --------
@@ -182,6 +182,7 @@ class RobustnessCurve:
         for own in np.unique(group):
             best = np.argmax(table[:, group != own].mean(axis=1))
             differences[group == own] = (table[best] - table[end])[group == own]
+        differences = np.array([differences[group == own].mean() for own in np.unique(group)])
         n = len(differences)
         error = differences.std(ddof=1) * math.sqrt(1 / n + self.test_train_ratio)
         half = student_t.ppf((1 + confidence) / 2, n - 1) * error
@@ -206,13 +207,12 @@ class RobustnessCurve:
             state[table] = {name: values.tolist() for name, values in state[table].items()}
         text = json.dumps({"format": "skpoison.RobustnessCurve", "version": 1, **state}, indent=1)
         path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -275,7 +275,9 @@ class RobustnessCurve:
         body = ""
         for i, value in enumerate(self.param_range):
             cells = "".join(
-                f"<td>{table[i].mean():.3f} ± {table[i].std():.3f}</td>"
+                f"<td>{np.nanmean(table[i]):.3f} ± {np.nanstd(table[i]):.3f}</td>"
+                if np.isfinite(table[i]).any()
+                else "<td>failed</td>"
                 for table in self.scores.values()
             )
             body += f"<tr><th>{html.escape(str(value))}</th>{cells}</tr>"

@@ -181,7 +181,9 @@ class RobustnessCurveDisplay:
         elif std_display_style == "errorbar":
             self.lines_, self.errorbar_ = None, []
         for name, table in self.scores.items():
-            mean, std = table.mean(axis=1), table.std(axis=1)
+            # A failed fit does not take its row along; a row of them is left out.
+            masked = np.ma.masked_invalid(table)
+            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
             if std_display_style == "errorbar":
                 kwargs = {"label": name, "capsize": 3, **(errorbar_kw or {})}
                 self.errorbar_.append(ax.errorbar(values, mean, std, **kwargs))

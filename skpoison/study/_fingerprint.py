@@ -1,8 +1,8 @@
 """A hash of estimators and data that is the same in every process.
 
 `joblib.hash` pickles its argument, and torch tensors and fitted nets pickle differently in each
-process: nothing would ever be found again. Classes enter with their source, so that an edited
-attack is not taken for the old one.
+process: nothing would ever be found again. Classes and functions enter with their source and with
+what they were made with, so that an edited attack is not taken for the old one.
 """
 
 import functools
@@ -12,80 +12,142 @@ import inspect
 import joblib
 import numpy as np
 
+_SCALARS = (bool, int, float, complex, str, bytes, np.generic)
+
 
 def fingerprint(value):
     """Hash a value built of estimators, arrays, tensors, containers, functions and scalars."""
-    digest = hashlib.blake2b(digest_size=20)
-    _update(digest, value)
-    return digest.hexdigest()
+    digest = _Digest()
+    digest.add(value)
+    return digest.hash.hexdigest()
 
 
-def _update(digest, value):
-    # Each value starts with its type and length, so that neighbours cannot run together.
-    kind = type(value)
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        _tag(digest, kind.__name__, repr(value))
-    elif isinstance(value, np.ndarray):
-        if value.dtype == object:
-            _parts(digest, "object array", value.shape, *value.ravel().tolist())
+class _Digest:
+    """Takes values in; each starts with its kind and length, so that neighbours stay apart."""
+
+    def __init__(self):
+        self.hash = hashlib.blake2b(digest_size=20)
+        self.parents = []
+
+    def add(self, value):
+        if value is None or isinstance(value, _SCALARS):
+            self.tag(type(value).__name__, repr(value))
+        elif id(value) in self.parents:
+            self.tag("above", len(self.parents) - self.parents.index(id(value)))
         else:
-            _tag(digest, "array", value.dtype.str, value.shape)
-            digest.update(np.ascontiguousarray(value).data)
-    elif isinstance(value, dict):
-        items = sorted((fingerprint(key), key) for key in value)
-        _parts(digest, "dict", *[part for print_, key in items for part in (print_, value[key])])
-    elif isinstance(value, (set, frozenset)):
-        _parts(digest, "set", *sorted(map(fingerprint, value)))
-    elif isinstance(value, (list, tuple, range)):
-        _parts(digest, kind.__name__, *value)
-    elif isinstance(value, functools.partial):
-        _parts(digest, "partial", value.func, value.args, value.keywords)
-    elif inspect.isclass(value) or inspect.isroutine(value):
-        _tag(digest, value.__module__, value.__qualname__, _source(value))
-    elif isinstance(value, np.random.RandomState):
-        _parts(digest, "RandomState", *value.get_state(legacy=True))
-    elif hasattr(value, "iloc"):
-        labels = value.columns if value.ndim == 2 else [value.name]
-        _parts(digest, kind, list(labels), value.to_numpy())
-    elif hasattr(value, "detach"):
-        _parts(digest, "tensor", value.detach().cpu().numpy())
-    elif hasattr(value, "state_dict") and hasattr(value, "forward"):
-        _parts(digest, kind, dict(value.state_dict()))
-    elif hasattr(value, "get_params"):
-        _parts(digest, kind, value.get_params(deep=False), _fitted_state(value))
-    elif hasattr(value, "__dict__"):
-        _parts(digest, kind, vars(value))
-    else:
-        _tag(digest, "pickle", joblib.hash(value))
+            self.parents.append(id(value))
+            self.add_compound(value)
+            self.parents.pop()
+
+    def add_compound(self, value):
+        kind = type(value)
+        if isinstance(value, np.ndarray):
+            self.add_array(value)
+        elif isinstance(value, dict):
+            keys = sorted((fingerprint(key), key) for key in value)
+            self.parts("dict", *[part for mark, key in keys for part in (mark, value[key])])
+        elif isinstance(value, (set, frozenset)):
+            self.parts("set", *sorted(map(fingerprint, value)))
+        elif isinstance(value, (list, tuple, range)):
+            self.parts(kind.__name__, *value)
+        elif isinstance(value, functools.partial):
+            self.parts("partial", value.func, value.args, value.keywords)
+        elif inspect.isclass(value):
+            self.tag(value.__module__, value.__qualname__, _source(value))
+        elif inspect.ismodule(value):
+            self.tag("module", value.__name__)
+        elif inspect.isroutine(value):
+            self.add_function(value)
+        elif isinstance(value, np.random.RandomState):
+            self.parts("RandomState", *value.get_state(legacy=True))
+        elif hasattr(value, "iloc"):
+            is_frame = value.ndim == 2
+            names = list(value.columns) if is_frame else [value.name]
+            dtypes = [str(dtype) for dtype in (value.dtypes if is_frame else [value.dtype])]
+            self.parts(kind, names, dtypes, value.to_numpy())
+        elif hasattr(value, "detach"):
+            value = value.detach().cpu()
+            # Doubles hold what numpy has no type for: bfloat16.
+            is_strange = "bfloat16" in str(value.dtype) or "float8" in str(value.dtype)
+            self.parts(
+                "tensor", str(value.dtype), (value.double() if is_strange else value).numpy()
+            )
+        elif hasattr(value, "state_dict") and hasattr(value, "forward"):
+            self.parts(kind, repr(value), dict(value.state_dict()))
+        elif hasattr(value, "get_params"):
+            self.parts(kind, value.get_params(deep=False), _fitted_state(value))
+        elif hasattr(value, "__dict__"):
+            self.parts(kind, vars(value))
+        else:
+            self.tag("pickle", joblib.hash(value))
+
+    def add_array(self, value):
+        if value.dtype == object:
+            self.parts("object array", value.shape, *value.ravel().tolist())
+            return
+        self.tag("array", value.dtype.str, value.shape)
+        value = np.ascontiguousarray(value)
+        # Dates have no buffer of their own.
+        self.hash.update((value.view(np.int64) if value.dtype.kind in "mM" else value).data)
+
+    def add_function(self, value):
+        self.tag(getattr(value, "__module__", ""), value.__qualname__, _source(value))
+        code = getattr(value, "__code__", None)
+        if code is not None:
+            # What a function was made with, which its source does not tell.
+            cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+            defaults = value.__defaults__, value.__kwdefaults__
+            self.parts(_code(code), *defaults, *cells)
+        owner = getattr(value, "__self__", None)
+        if owner is not None:
+            self.add(owner)
+
+    def tag(self, *words):
+        text = "\0".join(map(str, words)).encode()
+        self.hash.update(f"{len(text)}:".encode())
+        self.hash.update(text)
+
+    def parts(self, *values):
+        self.tag(len(values))
+        for value in values:
+            self.add(value)
 
 
 def _fitted_state(estimator):
     """What a fitted estimator learned; of a net its weights, and not its times of training."""
     if hasattr(estimator, "module_"):
         return estimator.module_, estimator.classes_, estimator.input_shape_
-    learned = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
-    return {name: value for name, value in learned.items() if not name.startswith("_")}
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
+    }
+
+
+def _code(code):
+    """Bytes and constants of compiled code, that of inner functions included."""
+    constants = [_code(part) if hasattr(part, "co_code") else part for part in code.co_consts]
+    return [code.co_code, constants, code.co_names]
 
 
 @functools.cache
 def _source(value):
-    """The source of a function, or of all methods of a class and its bases."""
+    """The source of a function, or of all that a class and its bases define."""
     if inspect.isclass(value):
-        parts = [part for base in value.__mro__ for part in vars(base).values()]
-        return "".join(_source(part) for part in parts if inspect.isfunction(part))
+        return "".join(map(_definition, (p for b in value.__mro__ for p in vars(b).items())))
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):
         return ""
 
 
-def _tag(digest, *words):
-    text = "\0".join(map(str, words)).encode()
-    digest.update(f"{len(text)}:".encode())
-    digest.update(text)
-
-
-def _parts(digest, *parts):
-    _tag(digest, len(parts))
-    for part in parts:
-        _update(digest, part)
+def _definition(item):
+    name, part = item
+    if isinstance(part, (staticmethod, classmethod)):
+        part = part.__func__
+    if isinstance(part, property):
+        return "".join(_source(f) for f in (part.fget, part.fset) if f is not None)
+    if inspect.isfunction(part):
+        return _source(part)
+    is_constant = part is None or isinstance(part, (*_SCALARS, tuple))
+    return f"{name}={part!r}" if is_constant and not name.startswith("__") else ""

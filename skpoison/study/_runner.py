@@ -72,10 +72,11 @@ class Runner:
             if len(places) == 1:
                 tasks[places] = (fit_and_score, *columns[0])
         for places, result, error in self._parallel(tasks):
-            results = [(result, error)] if len(places) == 1 or error is not None else result
-            if len(results) < len(places):
-                results = results * len(places)
-            for place, (cell, what) in zip(places, results, strict=True):
+            if error is not None:
+                result = [(None, error)] * len(places)
+            elif len(places) == 1:
+                result = [(result, None)]
+            for place, (cell, what) in zip(places, result, strict=True):
                 if what is None:
                     self.store.keep(missing[place].key, cell)
                 else:
