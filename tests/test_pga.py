@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -233,6 +234,32 @@ def test_an_almost_flat_loss_is_still_climbed(digits):
     for norm in ("l2,1", "l2,inf"):
         attack = CleanLabelPGA(FrozenEstimator(frozen), norm=norm, budget=0.5).fit(X, y)
         assert attack.budget_spent_ == pytest.approx(attack.budget_, rel=1e-3)
+
+
+@pytest.mark.parametrize(("fraction", "rows"), [(0.29, 87), (0.57, 171), (0.335, 100)])
+def test_max_fraction_is_a_floor(digits, frozen, fraction, rows):
+    attack = CleanLabelPGA(frozen, norm="l2,inf", budget=0.1, max_iter=2, max_fraction=fraction)
+    assert len(attack.fit(*digits).poison_indices_) == rows
+
+
+def test_surrogate_without_numbers_is_refused(digits):
+    net = NetClassifier(MLP, module__width=4, max_epochs=1).fit(*digits)
+    with torch.no_grad():
+        next(net.module_.parameters()).fill_(np.nan)
+    with pytest.raises(ValueError, match="`surrogate` must have finite losses"):
+        CleanLabelPGA(FrozenEstimator(net)).fit(*digits)
+
+
+def test_surrogate_that_knows_names_and_another_order_of_classes(digits):
+    X, y = digits[0][digits[1] < 3], digits[1][digits[1] < 3]
+    frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
+    named = FrozenEstimator(LogisticRegression().fit(frame, y))
+    attack = CleanLabelPGA(named, norm="l2,inf", budget=0.3).fit(X, y)
+    assert attack.loss_curve_[-1] > attack.loss_curve_[0]
+    net = NetClassifier(MLP, classes=[2, 0, 1], lr=0.5, batch_size=32, random_state=0)
+    attack = CleanLabelPGA(net, norm="l2,inf", budget=0.3, loss="cross_entropy").fit(X, y)
+    # Fails if labels are looked up as if the classes were sorted: the clean loss is then large.
+    assert attack.loss_curve_[0] < 0.3
 
 
 def test_unspendable_budget_warns(digits):

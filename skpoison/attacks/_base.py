@@ -1,5 +1,6 @@
 """What all attacks share: the base checks the data and holds the budget, an attack is one hook."""
 
+import math
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
@@ -183,8 +184,9 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         y : array-like of shape (n,)
             Their labels, of any kind.
         out : ndarray of the shape and dtype of X, default=None
-            Where to write the poisoned rows, such as a `numpy.memmap` for data larger than memory;
-            None makes a new array.
+            Where to write the poisoned rows, such as a `numpy.memmap`; None makes a new array. With
+            it `CleanLabelPGA` needs memory for a batch and n norms, and disk for another array like
+            `out` (beside it, if it is a memmap, else among the temporary files).
 
         Returns
         -------
@@ -257,7 +259,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         return float(self.budget) * (np.sqrt(n_rows) if self.norm == "l2,1" else 1.0)
 
     def _n_changeable(self, n_rows):
-        return int(self.max_fraction * n_rows)
+        # 0.29 times 100 is 28.999999999999996 in binary.
+        return math.floor(self.max_fraction * n_rows + 1e-9)
 
     def _poison(self, X, y, random_state, out=None):
         out = self._check_out(out, X)
@@ -369,6 +372,8 @@ def _like(values, original):
     """`values` in a DataFrame or Series with the labels of `original`, if that is one."""
     if not hasattr(original, "iloc"):
         return values
+    if values.ndim == 1 and original.ndim == 2:
+        values = values[:, np.newaxis]
     if values.ndim == 1:
         return type(original)(values, index=original.index, name=getattr(original, "name", None))
     return type(original)(values, index=original.index, columns=original.columns)

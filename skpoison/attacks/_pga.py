@@ -1,5 +1,6 @@
 import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,9 +62,10 @@ class CleanLabelPGA(BaseFeatureAttack):
     perturbation_norms_ : ndarray of shape (n,)
         Euclidean norm of each row's perturbation.
     loss_curve_ : list of float
-        Mean attack loss before each step and after the last, ``n_iter_ + 1`` values.
+        Mean attack loss before each step and after the last, ``n_iter_ + 1`` values; below a
+        `max_fraction` of 1, of the rows kept.
     n_iter_ : int
-        Number of steps taken.
+        Number of steps taken, of the last run if there were two.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -168,7 +170,8 @@ class CleanLabelPGA(BaseFeatureAttack):
         if X.dtype == np.float16:
             raise ValueError("`out` must be float32 or float64: an ascent in float16 stands still")
         objective, device = self._fit_objective(X, y, random_state)
-        with tempfile.TemporaryFile() as file:
+        folder = Path(out.filename).parent if getattr(out, "filename", None) else None
+        with tempfile.TemporaryFile(dir=folder) as file:
             scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
             self._perturb_in_place(objective, *(Rows(a, device) for a in (X, out, scratch)))
         for part in parts_of(len(X)):
@@ -233,6 +236,8 @@ class CleanLabelPGA(BaseFeatureAttack):
                 # Squares of float32 would underflow where a loss is almost flat.
                 slopes[part] = row_norms(gradient)
                 scratch[part] = gradient
+            if not np.isfinite(losses).all() or not np.isfinite(slopes).all():
+                raise ValueError("`surrogate` must have finite losses and gradients, got others")
             slopes[slopes < torch.finfo(gradient.dtype).tiny] = 0
             self._record(losses[chosen].mean())
             # A row without a slope stays, unless the projection still lowers it.

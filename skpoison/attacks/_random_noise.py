@@ -98,6 +98,7 @@ class RandomNoise(BaseFeatureAttack):
             delta = direction * target[:, np.newaxis]
         else:
             delta = _move_in_box(flat, direction, target, check_interval(self.clip, "clip"))
+        delta[target == 0] = 0  # Exactly: such a row is not poisoned.
         return delta.reshape(X.shape)
 
 
