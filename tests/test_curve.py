@@ -284,6 +284,8 @@ def test_norm_display(digits):
     heights = [bar.get_height() for bar in display.bars_[0]]
     assert sum(heights) == len(y)
     assert not hasattr(noise, "perturbation_norms_")
+    for same in (0.0, 0.5):
+        PerturbationNormDisplay.from_norms({"all alike": np.full(50, same)})
     _, ax = plt.subplots()
     display = PerturbationNormDisplay.from_norms({"a": [0, 1, 1], "b": np.ones(4)}, ax=ax, bins=4)
     assert display.ax_ is ax

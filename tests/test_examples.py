@@ -55,6 +55,14 @@ def test_attack_vs_noise(tmp_path):
     assert (large["negated"] < large["noise (negated)"]).all()
 
 
+@pytest.mark.parametrize("name", ["oracle_bound", "two_layer"])
+def test_theory_examples(tmp_path, name):
+    result = run_example(f"plot_{name}.py", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(pd.read_csv(tmp_path / f"{name}.csv")) > 50
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_readme_blocks_run_in_turn(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -108,7 +108,9 @@ class PerturbationNormDisplay:
         if ax is None:
             _, ax = plt.subplots()
         norms = {name: np.asarray(values, dtype=np.float64) for name, values in self.norms.items()}
-        edges = np.histogram_bin_edges(np.concatenate(list(norms.values())), bins=bins)
+        values = np.concatenate(list(norms.values()))
+        # From 0, and never of no width: an attack may give all rows the same norm.
+        edges = np.histogram_bin_edges(values, bins=bins, range=(0, values.max() or 1))
         self.bars_ = [
             ax.hist(values, **{"bins": edges, "alpha": 0.5, "label": name, **hist_kw})[2]
             for name, values in norms.items()
