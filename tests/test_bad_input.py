@@ -130,7 +130,7 @@ refuse(lambda: pga(batch_size=0).fit(X, Y), ValueError, "`batch_size` must be >=
 refuse(lambda: pga(max_fraction=1.5).fit(X, Y), ValueError, "`max_fraction` must be <= 1, got 1.5")
 for surrogate in (DecisionTreeClassifier(), FrozenEstimator(DecisionTreeClassifier().fit(X, Y))):
     refuse(
-        lambda s=surrogate: CleanLabelPGA(s).fit(X, Y),
+        lambda s=surrogate: CleanLabelPGA(s, random_state=0).fit(X, Y),
         TypeError,
         "`surrogate` must have gradients.*got DecisionTreeClassifier",
     )
