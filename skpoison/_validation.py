@@ -67,11 +67,15 @@ def check_interval(value, name):
 
 
 def check_inside(X, interval, name):
-    """Raise unless every value of the array `X` lies in the closed `interval` (None: anything)."""
+    """Raise unless every value of the array `X` lies in the closed `interval` (None: anything).
+
+    Up to rounding: a scaler to [0, 1] may give 1.0000000000000002.
+    """
     if interval is None:
         return
     low, high = X.min(), X.max()
-    if low < interval[0] or high > interval[1]:
+    slack = 8 * np.finfo(X.dtype).eps * max(abs(interval[0]), abs(interval[1]))
+    if low < interval[0] - slack or high > interval[1] + slack:
         raise ValueError(
             f"X must lie inside `{name}` = {interval}, got values from {low} to {high}; "
             f"scale X or set `{name}`"

@@ -233,6 +233,21 @@ def test_base_holds_the_box_of_an_attack_that_leaves_it(digits):
     assert Brighten(norm="l2,inf", budget=5.0, clip=None).poison(X, y)[0].max() > 1
 
 
+@pytest.mark.parametrize("attack", FEATURE_ATTACKS, ids=name)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_may_leave_the_box(attack, dtype, digits):
+    # MinMaxScaler gives 1.0000000000000002. Fails if it is refused, or taken for poison.
+    X, y = np.array(digits[0], dtype=dtype), digits[1]
+    X[X == 1] = np.nextafter(dtype(1), dtype(2))
+    X_poisoned, _ = clone(attack).poison(X, y)
+    assert X_poisoned.max() <= X.max()
+    still = clone(attack).set_params(budget=0.0)
+    if not isinstance(still, RandomNoise) or still.norms is None:
+        np.testing.assert_array_equal(still.poison(X, y)[0], X)
+    with pytest.raises(ValueError, match="inside `clip`"):
+        clone(attack).poison(X * dtype(1.0001), y)
+
+
 def test_chained_attack_is_one_after_the_other(digits):
     # Fails if each attack is given the clean data.
     X, y = digits

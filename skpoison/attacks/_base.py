@@ -254,6 +254,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _check_data(self, X):
         check_inside(X, check_interval(self.clip, "clip"), "clip")
 
+    def _box(self, X):
+        """The box, or None; as wide as X, which may lie outside `clip` by a rounding."""
+        if self.clip is None:
+            return None
+        low, high = check_interval(self.clip, "clip")
+        return min(low, float(X.min())), max(high, float(X.max()))
+
     def _radius(self, n_rows):
         """The bound in absolute terms."""
         return float(self.budget) * (np.sqrt(n_rows) if self.norm == "l2,1" else 1.0)
@@ -292,9 +299,10 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _finish(self, X, X_new):
         """Clip the new rows, and take note of what was done, rounding and box included."""
         norms = np.empty(len(X))
+        box = self._box(X)
         for part in parts_of(len(X)):
-            if self.clip is not None:
-                np.clip(X_new[part], *np.asarray(self.clip, dtype=X.dtype), out=X_new[part])
+            if box is not None:
+                np.clip(X_new[part], *np.asarray(box, dtype=X.dtype), out=X_new[part])
             dtype = np.result_type(X.dtype, np.float32)
             norms[part] = row_norms(np.subtract(X_new[part], X[part], dtype=dtype))
         self.budget_ = self._radius(len(X))

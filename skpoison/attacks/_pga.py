@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from .._validation import check_choice, check_int, check_interval, check_real
+from .._validation import check_choice, check_int, check_real
 from ._base import BaseFeatureAttack, parts_of
 from ._losses import LOSSES
 from ._projections import LOWERINGS, factors_of, row_norms
@@ -219,7 +219,7 @@ class CleanLabelPGA(BaseFeatureAttack):
 
     def _ascend(self, objective, rows, delta, scratch, chosen):
         """Projected gradient ascent of the chosen rows from delta = 0, inside budget and box."""
-        box = check_interval(self.clip, "clip")
+        box = self._box(rows.values)
         radius = self._radius(len(rows))
         losses, norms = np.zeros(len(rows)), np.zeros(len(rows))
         moving = np.zeros(len(rows), dtype=bool)

@@ -1,6 +1,5 @@
 import numpy as np
 
-from .._validation import check_interval
 from ._base import BaseFeatureAttack
 
 
@@ -97,7 +96,7 @@ class RandomNoise(BaseFeatureAttack):
         if self.clip is None:
             delta = direction * target[:, np.newaxis]
         else:
-            delta = _move_in_box(flat, direction, target, check_interval(self.clip, "clip"))
+            delta = _move_in_box(flat, direction, target, self._box(X))
         delta[target == 0] = 0  # Exactly: such a row is not poisoned.
         return delta.reshape(X.shape)
 
