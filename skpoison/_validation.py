@@ -4,6 +4,7 @@ A failure names the parameter, the rule and the value: "`budget` must be >= 0, g
 """
 
 import math
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,12 +14,28 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 
+@contextmanager
+def unchanged_by(errors, estimator):
+    """Leave the attributes of an estimator as they were where the block ends in an error."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except errors:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
 def check_real(value, name, *, low=None, high=None):
     """Return `value` as a float, or raise unless it is a finite number in [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a real number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"`{name}` must be finite, got {value}")
+    try:
+        number = float(value)
+    except OverflowError:  # An int that no float can hold.
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite, got {number}")
     return float(_check_bounds(value, name, low, high))
 
 
@@ -104,6 +121,10 @@ def check_rows(estimator, X, *, reset):
         _raise_shape(estimator, shape[1:])
     if X.dtype.kind != "f":
         X = X.astype(np.float32)
+    # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
+    X = X.astype(np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("="), copy=False)
+    if any(stride < 0 for stride in X.strides):
+        X = X.copy()
     return X.reshape(len(X), *estimator.input_shape_)
 
 
@@ -148,3 +169,14 @@ def encode_labels(y, classes, owner):
         )
     order = np.argsort(classes)
     return order[np.searchsorted(classes[order], y)]
+
+
+def like(values, original):
+    """`values` in a DataFrame or Series with the labels of `original`, if that is one."""
+    if not hasattr(original, "iloc"):
+        return values
+    if values.ndim == 1 and original.ndim == 2:
+        values = values[:, np.newaxis]
+    if values.ndim == 1:
+        return type(original)(values, index=original.index, name=getattr(original, "name", None))
+    return type(original)(values, index=original.index, columns=original.columns)

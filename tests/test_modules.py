@@ -41,5 +41,5 @@ def test_hidden_layers_are_nonlinear():
 
 
 def test_depth_must_be_positive():
-    with pytest.raises(ValueError, match="`depth` must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="`depth` must be an integer >= 1, got 0"):
         MLP(4, 2, depth=0)

@@ -154,8 +154,8 @@ def test_modules_learn_their_sizes_from_the_data(digits):
     assert net.module_.layers[0].in_channels == 1
     assert net.predict_proba(X.reshape(-1, 1, 8, 8)).shape == (300, 10)
     # What the user sets wins.
-    net = NetClassifier(Linear, module__n_classes=12, max_epochs=1).fit(X, y)
-    assert net.module_.layers[1].out_features == 12
+    with pytest.raises(RuntimeError, match="128x64 and 32x100"):
+        NetClassifier(MLP, module__n_features=32, max_epochs=1).fit(X, y)
 
 
 def test_same_seed_same_bits_and_global_generators_untouched(digits):

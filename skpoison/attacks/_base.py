@@ -15,6 +15,8 @@ from .._validation import (
     check_labels,
     check_real,
     check_rows,
+    like,
+    unchanged_by,
 )
 from ._projections import PROJECTIONS, row_norms
 
@@ -81,19 +83,25 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
     def _run(self, X, y, **kwargs):
         """Check, attack, and note which rows changed; `kwargs` go to `_poison`."""
-        self._check_parameters()
-        rows = check_rows(self, X, reset=True)
-        labels, classes = check_labels(y, len(rows))
-        self._check_data(rows)
-        self.classes_ = classes
-        random_state = check_random_state(self.random_state)
-        X_new, y_new = self._poison(rows, labels, random_state, **kwargs)
-        changed = y_new != labels
-        for part in parts_of(len(rows)):
-            moved = X_new[part] != rows[part]
-            changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
-        self.poison_indices_ = np.flatnonzero(changed)
-        return _like(X_new, X), _like(y_new, y)
+        with unchanged_by(BaseException, self):
+            self._check_parameters()
+            rows = check_rows(self, X, reset=True).view()
+            rows.flags.writeable = False  # They may be the caller's.
+            labels, classes = check_labels(y, len(rows))
+            self._check_data(rows)
+            self.classes_ = classes
+            random_state = check_random_state(self.random_state)
+            X_new, y_new = self._poison(rows, labels, random_state, **kwargs)
+            if np.may_share_memory(X_new, rows):
+                X_new = X_new.copy()
+            if np.may_share_memory(y_new, labels):
+                y_new = y_new.copy()
+            changed = y_new != labels
+            for part in parts_of(len(rows)):
+                moved = X_new[part] != rows[part]
+                changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
+            self.poison_indices_ = np.flatnonzero(changed)
+            return like(X_new, X), like(y_new, y)
 
     def _check_parameters(self):
         """Hook: raise if a parameter is out of its range."""
@@ -235,7 +243,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             A copy.
         """
         check_is_fitted(self)
-        return _like(np.array(check_rows(self, X, reset=False)), X)
+        return like(np.array(check_rows(self, X, reset=False)), X)
 
     @abstractmethod
     def _perturb(self, X, y, random_state):
@@ -271,7 +279,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     def _poison(self, X, y, random_state, out=None):
         out = self._check_out(out, X)
-        wanted = np.asarray(self._perturb(X, y, random_state)).astype(X.dtype, copy=False)
+        wanted = np.asarray(self._perturb(X, y, random_state))
+        if wanted.shape != X.shape or wanted.dtype.kind not in "biuf":
+            raise ValueError(
+                f"`_perturb` of {type(self).__name__} must return real numbers of shape {X.shape}, "
+                f"got {wanted.dtype} of shape {wanted.shape}"
+            )
+        wanted = wanted.astype(X.dtype, copy=False)
         delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
         changeable = self._n_changeable(len(X))
         if changeable < np.count_nonzero(row_norms(delta)):
@@ -367,21 +381,17 @@ class BaseLabelAttack(BaseAttack):
 
     def _poison(self, X, y, random_state):
         codes = np.searchsorted(self.classes_, y)
-        new = self._relabel(X, codes, len(self.classes_), random_state)
+        n_classes = len(self.classes_)
+        new = np.asarray(self._relabel(X, codes, n_classes, random_state))
+        is_code = new.dtype.kind in "iu" and new.shape == codes.shape
+        if not is_code or ((new < 0) | (new >= n_classes)).any():
+            raise ValueError(
+                f"`_relabel` of {type(self).__name__} must return integers from 0 to "
+                f"{n_classes - 1} of shape {codes.shape}, got {new.dtype} of shape {new.shape}"
+            )
         return X.copy(), self.classes_[new]
 
 
 def parts_of(n_rows, size=4096):
     """Slices that cut n rows into parts: what is computed by parts needs memory for a part."""
     return [slice(start, start + size) for start in range(0, n_rows, size)]
-
-
-def _like(values, original):
-    """`values` in a DataFrame or Series with the labels of `original`, if that is one."""
-    if not hasattr(original, "iloc"):
-        return values
-    if values.ndim == 1 and original.ndim == 2:
-        values = values[:, np.newaxis]
-    if values.ndim == 1:
-        return type(original)(values, index=original.index, name=getattr(original, "name", None))
-    return type(original)(values, index=original.index, columns=original.columns)

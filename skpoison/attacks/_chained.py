@@ -72,7 +72,7 @@ class ChainedAttack(BaseAttack):
         if not isinstance(self.attacks, (list, tuple)) or not self.attacks:
             raise ValueError(f"`attacks` must be a non-empty list of attacks, got {self.attacks!r}")
         for attack in self.attacks:
-            if not hasattr(attack, "poison"):
+            if isinstance(attack, type) or not hasattr(attack, "poison"):
                 raise TypeError(
                     f"`attacks` must hold attacks (with a `poison` method), got {attack!r}"
                 )

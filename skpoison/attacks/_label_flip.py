@@ -76,6 +76,8 @@ class LabelFlip(BaseLabelAttack):
 
     def _matrix(self):
         try:
+            if np.iscomplexobj(self.transition):
+                raise TypeError
             return np.asarray(self.transition, dtype=np.float64)
         except (TypeError, ValueError):
             raise ValueError(

@@ -323,7 +323,7 @@ class Rows:
     def __getitem__(self, part):
         if isinstance(self.values, torch.Tensor):
             return self.values[part]
-        return torch.tensor(self.values[part], device=self.device)
+        return torch.tensor(np.ascontiguousarray(self.values[part]), device=self.device)
 
     def __setitem__(self, part, rows):
         if not isinstance(self.values, torch.Tensor):

@@ -66,7 +66,10 @@ class RandomNoise(BaseFeatureAttack):
 
     def _check_data(self, X):
         super()._check_data(X)
-        norms = self._target_norms(len(X))
+        try:
+            norms = self._target_norms(len(X))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`norms` must be None or numbers: {error}") from None
         if norms.shape != (len(X),):
             raise ValueError(
                 f"`norms` must have one value for each of the {len(X)} rows of X, "

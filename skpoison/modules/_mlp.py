@@ -1,3 +1,5 @@
+from numbers import Integral
+
 from torch import nn
 
 
@@ -35,8 +37,10 @@ class MLP(nn.Module):
 
     def __init__(self, n_features, n_classes, width=100, depth=1):
         super().__init__()
-        if depth < 1:
-            raise ValueError(f"`depth` must be >= 1, got {depth}")
+        if not isinstance(width, Integral) or width < 1:
+            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
+        if not isinstance(depth, Integral) or depth < 1:
+            raise ValueError(f"`depth` must be an integer >= 1, got {depth!r}")
         layers = [nn.Flatten()]
         for fan_in in [n_features] + [width] * (depth - 1):
             layers += [nn.Linear(fan_in, width), nn.ReLU()]

@@ -1,3 +1,5 @@
+from numbers import Integral
+
 from torch import nn
 
 
@@ -36,6 +38,8 @@ class MnistConvNet(nn.Module):
 
     def __init__(self, width=100, n_classes=10):
         super().__init__()
+        if not isinstance(width, Integral) or width < 1:
+            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
         self.layers = nn.Sequential(
             nn.Conv2d(1, 10, 5),
             nn.ReLU(),

@@ -58,9 +58,11 @@ class TensorBatches:
             order = torch.randperm(len(X), generator=self.generator, device=X.device)
         for k in range(len(self)):
             rows = slice(k * self.batch_size, (k + 1) * self.batch_size)
-            if order is not None:
-                rows = order[rows]
-            yield X[rows], y[rows]
+            # Copies, also of slices: a module may write into its input.
+            yield (
+                (X[rows].clone() if order is None else X[order[rows]]),
+                (y[rows] if order is None else y[order[rows]]),
+            )
 
     def _loader(self):
         return DataLoader(

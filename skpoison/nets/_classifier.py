@@ -8,15 +8,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset
 
-from .._validation import (
-    check_bool,
-    check_int,
-    check_labels,
-    check_real,
-    check_rows,
-    encode_labels,
-)
+from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from ._batches import TensorBatches
+from ._checks import check_parameters, check_row_shape
 from ._random import local_seed
 from ._skorch import SkorchHooks, StopTraining
 
@@ -217,7 +211,9 @@ class NetClassifier(SkorchHooks):
         y : ndarray of shape (n,)
             Labels; for a Dataset, whose own labels are indices, indices into `classes_`.
         """
-        codes = self.predict_proba(X).argmax(axis=1)
+        proba = self.predict_proba(X)
+        self._check_logits(proba)
+        codes = proba.argmax(axis=1)
         return codes if is_dataset(X) else self.classes_[codes]
 
     def logits(self, X):
@@ -236,12 +232,18 @@ class NetClassifier(SkorchHooks):
         self.check_is_fitted()
         parameter = next(self.module_.parameters())
         self._set_training(False)
-        X = X.to(parameter.device, parameter.dtype)
-        output = self.module_(X.reshape(len(X), *self._row_shape()))
+        shape = self._row_shape() if hasattr(self, "input_shape_") else tuple(X.shape[1:])
+        if math.prod(X.shape[1:]) != math.prod(shape):
+            raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
+        # A copy: a module may write into its input.
+        X = X.to(parameter.device, parameter.dtype, copy=True)
+        output = self.module_(X.reshape(len(X), *shape))
         return output[0] if isinstance(output, tuple) else output
 
     def _train(self, X, y, X_val, y_val, reset, fit_params, classes=None):
-        return self._run(*self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
+        # A user's Ctrl-C leaves what was trained so far.
+        with unchanged_by(Exception if reset else (), self):
+            return self._run(*self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
 
     def _run(self, X, y, seed, **fit_params):
         """Train on what `_begin` returned."""
@@ -259,7 +261,7 @@ class NetClassifier(SkorchHooks):
 
         Returns X and y as skorch's loop takes them, and the seed of the training.
         """
-        self._check_parameters()
+        check_parameters(self)
         validation = None
         if is_dataset(X):
             if self.early_stopping and self.train_split is None:
@@ -304,28 +306,6 @@ class NetClassifier(SkorchHooks):
                 stacklevel=5,
             )
 
-    def _check_parameters(self):
-        if isinstance(self.module, torch.nn.Module) or not callable(self.module):
-            raise TypeError(
-                "`module` must be a class or a function that returns a torch.nn.Module, got an "
-                f"instance of {type(self.module).__name__}"
-            )
-        check_real(self.lr, "lr", low=0)
-        check_int(self.max_epochs, "max_epochs", low=1)
-        if self.batch_size != -1:
-            check_int(self.batch_size, "batch_size", low=1)
-        check_bool(self.drop_last, "drop_last")
-        if check_bool(self.early_stopping, "early_stopping") and self.callbacks == "disable":
-            raise ValueError(
-                "`callbacks` must not be 'disable' with `early_stopping=True`, which is one"
-            )
-        fraction = check_real(self.validation_fraction, "validation_fraction")
-        if not 0 < fraction < 1:
-            raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {fraction}")
-        check_int(self.n_iter_no_change, "n_iter_no_change", low=1)
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"`device` must be available, got {self.device!r} without CUDA")
-
     def _check_data(self, X, y, X_val, y_val, reset, classes):
         """Check training and validation data; learn shape and classes from them on `reset`."""
         reset = reset or self._knows_no_shape()
@@ -339,11 +319,18 @@ class NetClassifier(SkorchHooks):
             if classes is not None:
                 found = np.unique(classes)
             known = found if self.classes is None else np.asarray(self.classes)
+            if len(np.unique(known)) < len(known):
+                raise ValueError(f"`classes` must be different labels, got {known.tolist()}")
             if len(known) < 2:
                 raise ValueError(f"y must have at least 2 classes, got 1 class: {known.tolist()}")
             self.classes_inferred_ = found
+        elif classes is not None and not np.array_equal(np.unique(classes), np.sort(self.classes_)):
+            raise ValueError(
+                f"`classes` must be those of the first call, {self.classes_.tolist()}, "
+                f"got {np.unique(classes).tolist()}"
+            )
         y = self._encode(y)
-        self._check_row_shape(self.module)
+        check_row_shape(self, self.module)
         if X_val is None:
             return X, y, None
         X_val = check_rows(self, X_val, reset=False)
@@ -371,19 +358,13 @@ class NetClassifier(SkorchHooks):
     def _row_shape(self):
         return tuple(getattr(self.module_, "input_shape", self.input_shape_))
 
-    def _check_row_shape(self, module):
-        shape = getattr(module, "input_shape", None)
-        if isinstance(shape, tuple) and math.prod(shape) != self.n_features_in_:
-            raise ValueError(
-                f"X must have rows of {math.prod(shape)} features to fill the `input_shape` "
-                f"{shape} of `module`, got {self.n_features_in_}"
-            )
-
     def _make_dataset(self, X, y):
         """A dataset of tensors on the device, copied: a module may write into its input."""
-        self._check_row_shape(self.module_)
+        check_row_shape(self, self.module_)
         parameter = next(self.module_.parameters())
         X = torch.tensor(X, dtype=parameter.dtype, device=parameter.device)
+        if not torch.isfinite(X).all():
+            raise ValueError(f"X must have values that {parameter.dtype} can hold, got larger ones")
         if y is not None:
             y = torch.tensor(y, dtype=torch.int64, device=parameter.device)
         return Dataset(X.reshape(len(X), *self._row_shape()), y)

@@ -79,14 +79,14 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
     groups, alone = {}, {}
     shared = {}
     seen = set()
-    begun_nets = []
+    waiting = {}
     try:
         for net, part in zip(nets, data, strict=True):
             reason = "`fused` is False" if fused is False else _reason_of_settings(net)
             if reason is not None:
                 alone.setdefault(reason, []).append((net.fit, part))
                 continue
-            begun_nets.append(net)
+            waiting[id(net)] = net
             begun = net._begin(*part)
             _share(begun[0], (id(part[0]), net.input_shape_), shared)
             reason = (
@@ -98,29 +98,32 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
                 groups.setdefault(_architecture(net), []).append((net, begun))
             else:
                 alone.setdefault(reason, []).append((net._run, begun))
+        for group in groups.values():
+            net, (X, _, _) = group[0]
+            reason = _reason_of_size(net, len(group)) if fused == "auto" else None
+            reason = reason or _reason_of_vmap(net, X)
+            members = []
+            for member in group:
+                own = reason or _reason_of_forward(net, *member)
+                if own is None:
+                    members.append(member)
+                else:
+                    alone.setdefault(own, []).append((member[0]._run, member[1]))
+            if members:
+                Stack([Member(net, X, y) for net, (X, y, _) in members]).train()
+                for member, _ in members:
+                    waiting.pop(id(member))
+        for reason, runs in alone.items():
+            if verbose:
+                print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
+            for run, arguments in runs:
+                run(*arguments)
+                waiting.pop(id(run.__self__), None)
     except BaseException:
-        # A net that has begun and will not be trained must not pass for a fitted one.
-        for net in begun_nets:
+        # A net that has begun and was not trained must not pass for a fitted one.
+        for net in waiting.values():
             net._forget()
         raise
-    for group in groups.values():
-        net, (X, _, _) = group[0]
-        reason = _reason_of_size(net, len(group)) if fused == "auto" else None
-        reason = reason or _reason_of_vmap(net, X)
-        members = []
-        for member in group:
-            own = reason or _reason_of_forward(net, *member)
-            if own is None:
-                members.append(member)
-            else:
-                alone.setdefault(own, []).append((member[0]._run, member[1]))
-        if members:
-            Stack([Member(net, X, y) for net, (X, y, _) in members]).train()
-    for reason, runs in alone.items():
-        if verbose:
-            print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
-        for run, arguments in runs:
-            run(*arguments)
     return nets
 
 
@@ -255,6 +258,7 @@ def _reason_of_forward(first, net, begun):
         stacked = torch.func.functional_call(first.module_, parameters, (rows.clone(),))
     if isinstance(own, tuple):
         own, stacked = own[0], stacked[0]
+    net._check_logits(own)
     # The same operations on the same numbers.
     return None if torch.equal(own, stacked) else "the modules differ in more than parameters"
 

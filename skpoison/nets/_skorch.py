@@ -98,6 +98,8 @@ class SkorchHooks(NeuralNetClassifier):
     def initialize(self):
         """Make new, untrained components, as skorch does."""
         self._generator_ = check_random_state(self.random_state)
+        # skorch would empty the history in place; a fit that fails gives the old one back.
+        self.history_ = None
         return super().initialize()
 
     def initialize_module(self):
@@ -114,6 +116,14 @@ class SkorchHooks(NeuralNetClassifier):
         kwargs.update(self.get_params_for("module"))
         with local_seed(self._draw_seed(), self.device):
             self.module_ = self.initialized_instance(self.module, kwargs)
+        if (
+            not isinstance(self.module_, torch.nn.Module)
+            or next(self.module_.parameters(), None) is None
+        ):
+            raise TypeError(
+                "`module` must return a torch.nn.Module with parameters, got "
+                f"{type(self.module_).__name__}"
+            )
         return self
 
     def check_data(self, X, y=None):
@@ -175,11 +185,26 @@ class SkorchHooks(NeuralNetClassifier):
             self.history.record(f"{prefix}_acc", accuracy)
             self.history.record(f"{prefix}_acc_best", accuracy > best)
 
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        """Compute the loss, of logits as many as there are classes."""
+        if isinstance(self.criterion_, torch.nn.CrossEntropyLoss):
+            self._check_logits(y_pred)
+        return super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    def _check_logits(self, output):
+        n_classes = len(self.classes_)
+        shape = tuple(getattr(output, "shape", ()))
+        if len(shape) != 2 or shape[1] != n_classes:
+            raise ValueError(
+                f"`module` must map rows to logits, one for each of the {n_classes} classes, got "
+                f"an output of shape {shape}"
+            )
+
     def _has_plain_steps(self):
         """Whether a step is skorch's own, with a loss and an optimiser of one evaluation."""
         own = ("train_step", "train_step_single", "infer", "get_loss")
         return (
-            all(getattr(type(self), name) is getattr(NeuralNetClassifier, name) for name in own)
+            all(getattr(type(self), name) is getattr(SkorchHooks, name) for name in own)
             and self.iterator_train is TensorBatches
             and isinstance(self.criterion_, torch.nn.CrossEntropyLoss)
             and isinstance(self.optimizer_, torch.optim.SGD)
@@ -196,6 +221,7 @@ class SkorchHooks(NeuralNetClassifier):
             X, y = batch
             optimizer.zero_grad()
             output = module(X)
+            self._check_logits(output)
             loss = criterion(output, y)
             loss.backward()
             optimizer.step()

@@ -119,6 +119,10 @@ class RobustnessCurve:
             A named tuple (param, score). Of equal means the first; failed fits do not count.
         """
         means = _row_means(self._table(name))
+        if np.isnan(means).all():
+            raise ValueError(
+                f"`name` must be of an attack with scores, got {name!r}: all fits failed"
+            )
         best = int(np.nanargmax(means))
         return Peak(self.param_range[best], float(means[best]))
 
@@ -248,7 +252,14 @@ class RobustnessCurve:
             curve._check()
         except OSError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             raise ValueError(f"{path} must hold a RobustnessCurve in JSON: {error}") from error
         return curve
 

@@ -120,6 +120,7 @@ class RobustnessCurveDisplay:
         display : RobustnessCurveDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        _check_style(std_display_style)
         curve = robustness_curve(
             estimator,
             X,
@@ -170,8 +171,7 @@ class RobustnessCurveDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        if std_display_style is not None:
-            check_choice(std_display_style, "std_display_style", ("fill_between", "errorbar"))
+        _check_style(std_display_style)
         if ax is None:
             _, ax = plt.subplots()
         values, scale = _axis(self.param_range)
@@ -202,6 +202,11 @@ class RobustnessCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _check_style(style):
+    if style is not None:
+        check_choice(style, "std_display_style", ("fill_between", "errorbar"))
 
 
 def _axis(param_range):

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._version import __version__
 from ._fingerprint import fingerprint
 from ._memory import Store
+from ._tasks import run_attack
 
 
 def _estimator_has(name):
@@ -106,7 +107,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         key = fingerprint((__version__, attack, X, y)) if store.enabled else None
         found = store.find(key)
         if found is None:
-            found = attack, *attack.poison(X, y)
+            found = attack, *run_attack(attack, X, y)
             store.keep(key, found)
         return found
 

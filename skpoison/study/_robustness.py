@@ -136,7 +136,7 @@ def robustness_curve(
         param_range=_check_range(estimator, param_name, param_range),
         data=(X, y),
         classes=classes,
-        splits=[tuple(map(np.asarray, split)) for split in _check_folds(cv, X, y)],
+        splits=_check_folds(cv, X, y),
         test=_check_test(test),
         poison=check_choice(poison, "poison", ("fold", "dataset")),
         hold_out=_check_early_stop(estimator, early_stop_on),
@@ -283,6 +283,10 @@ class _Study:
 
 
 def _check_range(estimator, param_name, param_range):
+    if not isinstance(param_name, str):
+        raise TypeError(f"`param_name` must be a string, got {param_name!r}")
+    if isinstance(param_range, str) or not hasattr(param_range, "__iter__"):
+        raise TypeError(f"`param_range` must be an array-like of values, got {param_range!r}")
     values = list(param_range)
     if not values:
         raise ValueError("`param_range` must have at least one value, got none")
@@ -297,15 +301,23 @@ def _check_range(estimator, param_name, param_range):
 
 
 def _check_folds(cv, X, y):
-    return check_cv(cv, y, classifier=True).split(X, y)
+    splits = [
+        tuple(map(np.asarray, split)) for split in check_cv(cv, y, classifier=True).split(X, y)
+    ]
+    sizes = [tuple(map(len, split)) for split in splits]
+    if not sizes or any(len(size) != 2 or 0 in size for size in sizes):
+        raise ValueError(
+            f"`cv` must give at least one pair (train, test), none of them empty, got sizes {sizes}"
+        )
+    return splits
 
 
 def _check_test(test):
     if test is None:
         return None
     try:
-        X_test, y_test = test
-    except (TypeError, ValueError):
+        X_test, y_test = test if isinstance(test, (tuple, list)) else ()
+    except ValueError:
         raise ValueError(f"`test` must be a pair (X_test, y_test), got {type(test)}") from None
     return tuple(indexable(X_test, y_test))
 

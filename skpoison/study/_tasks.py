@@ -5,6 +5,7 @@ import traceback
 
 import numpy as np
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 from threadpoolctl import threadpool_limits
 
 from ..nets import fit_many
@@ -25,8 +26,15 @@ def attempt(place, strict, task, *args):
 
 
 def run_attack(attack, X, y):
-    """Poison data; returns (X, y)."""
-    return attack.poison(X, y)
+    """Poison data; returns (X, y), as many rows as there were."""
+    poisoned = attack.poison(X, y)
+    name = type(attack).__name__
+    if not isinstance(poisoned, tuple) or len(poisoned) != 2:
+        raise TypeError(f"`poison` of {name} must return a pair (X, y), got {type(poisoned)}")
+    n_rows = [_num_samples(part) for part in (X, *poisoned)]
+    if len(set(n_rows)) > 1:
+        raise ValueError(f"`poison` of {name} must keep {n_rows[0]} rows, got {n_rows[1:]}")
+    return poisoned
 
 
 def fit_and_score(estimator, data, train, validation, test, scorer):

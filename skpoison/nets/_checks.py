@@ -1,0 +1,55 @@
+"""What a `NetClassifier` asks of its parameters and of its data before it trains."""
+
+import math
+
+import torch
+
+from .._validation import check_bool, check_int, check_real
+
+
+def check_parameters(net):
+    """Raise if a parameter is out of its range."""
+    if isinstance(net.module, torch.nn.Module) or not callable(net.module):
+        raise TypeError(
+            "`module` must be a class or a function that returns a torch.nn.Module, got an "
+            f"instance of {type(net.module).__name__}"
+        )
+    check_real(net.lr, "lr", low=0)
+    check_int(net.max_epochs, "max_epochs", low=1)
+    if net.batch_size != -1:
+        check_int(net.batch_size, "batch_size", low=1)
+    check_bool(net.drop_last, "drop_last")
+    if check_bool(net.early_stopping, "early_stopping") and net.callbacks == "disable":
+        raise ValueError(
+            "`callbacks` must not be 'disable' with `early_stopping=True`, which is one"
+        )
+    fraction = check_real(net.validation_fraction, "validation_fraction")
+    if not 0 < fraction < 1:
+        raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {fraction}")
+    check_int(net.n_iter_no_change, "n_iter_no_change", low=1)
+    try:
+        device = torch.device(net.device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"`device` must be 'auto' or one that torch knows, got {net.device!r}: {error}"
+        ) from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"`device` must be available, got {net.device!r} without CUDA")
+
+
+def check_row_shape(net, module):
+    """Raise unless the rows that a net has seen fill the module, if it has an `input_shape`."""
+    shape = getattr(module, "input_shape", None)
+    if not isinstance(shape, tuple):
+        return
+    given = net.input_shape_
+    if len(given) > 1 and [a for a in given if a > 1] != [a for a in shape if a > 1]:
+        raise ValueError(
+            f"X must have rows of shape {shape}, the `input_shape` of `module`, or flat ones, "
+            f"got {given}"
+        )
+    if math.prod(shape) != net.n_features_in_:
+        raise ValueError(
+            f"X must have rows of {math.prod(shape)} features to fill the `input_shape` "
+            f"{shape} of `module`, got {net.n_features_in_}"
+        )
