@@ -55,7 +55,24 @@ class Convolving(nn.Module):
         return self.last(torch.tanh(self.norm(self.first(X))).flatten(1)) * self.scale
 
 
-@pytest.mark.parametrize("module", [MLP, Linear, Convolving])
+class Squashing(MLP):
+    """With a forward of its own it is no chain of layers, whatever it does."""
+
+    def forward(self, X):
+        return super().forward(torch.tanh(X))
+
+
+class Deep(nn.Sequential):
+    """A chain with all that a chain may have: no bias, no ReLU between, a chain within."""
+
+    def __init__(self, n_features, n_classes):
+        within = nn.Sequential(nn.Linear(12, 9, bias=False), nn.Linear(9, 7), nn.ReLU())
+        super().__init__(
+            nn.Flatten(), nn.Linear(n_features, 12), nn.ReLU(), within, nn.Linear(7, n_classes)
+        )
+
+
+@pytest.mark.parametrize("module", [MLP, Linear, Deep, Squashing, Convolving])
 @pytest.mark.parametrize("sizes", [(300,), (300, 100, 257, 299)], ids=["equal", "unequal"])
 def test_stacked_nets_are_those_fitted_alone(digits, module, sizes):
     # Fails if members share their order of rows, or one with fewer batches goes on too long.
@@ -69,7 +86,7 @@ def test_stacked_nets_are_those_fitted_alone(digits, module, sizes):
 def test_stack_is_really_used(digits, capsys):
     # What the test above compares with one-by-one fits must not be one-by-one fits.
     data = make_data(digits, 4)
-    for module in (MLP, Linear, Convolving):
+    for module in (MLP, Linear, Deep, Squashing, Convolving):
         fit_many(make_nets(4, module), data, fused=True, verbose=1)
     fit_many(make_nets(4), data, verbose=1)
     assert capsys.readouterr().out == ""
@@ -293,7 +310,8 @@ def test_subclasses_train_in_their_own_way(digits, capsys):
     ("kwargs", "n", "reason"),
     [
         ({}, 2, "too few"),
-        ({"module__width": 1024}, 4, "arithmetic dominates"),
+        ({"module__width": 9000}, 4, "too large for the cache"),
+        ({"module": Squashing, "module__width": 1024}, 4, "arithmetic dominates"),
         ({"module": MnistConvNet, "module__width": 4, "batch_size": 16}, 3, "convolutions"),
     ],
 )

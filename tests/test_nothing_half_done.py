@@ -90,7 +90,6 @@ def test_datasets_are_only_read():
         net(early_stopping=True, validation_fraction=0.01),
         net(optimizer__momentum=-1),
         net(iterator_train__foo=1),
-        net(lr=1e300),
         net(module__n_classes=2),
         net(module__n_classes=7),
     ],

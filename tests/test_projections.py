@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
@@ -86,6 +86,9 @@ def test_l2inf_is_optimal_row_by_row(delta, share):
     st.sampled_from([np.float32, np.float64]).flatmap(perturbations),
     st.floats(0, 2),
 )
+@example(project_l21, np.ones((3, 7), np.float32), 3.2e-46)
+@example(project_l2inf, np.ones((3, 7), np.float32), 1e-42)
+@example(project_l2inf, 1e6 * np.ones((3, 7), np.float32), 1.7e-41)
 def test_radius_is_never_exceeded_and_the_ball_is_left_alone(project, delta, share):
     # Fails if the result is rounded up, or if rows inside the ball are rescaled.
     total = norms(delta).sum() if project is project_l21 else norms(delta).max()

@@ -135,7 +135,8 @@ def test_stacked_and_single_nets_score_alike(digits, curve, tmp_path):
     assert_same_scores(curve, forced)
     for name in ATTACKS:
         np.testing.assert_allclose(single.scores[name], curve.scores[name], atol=0.015)
-        assert (single.fit_times[name] > curve.fit_times[name]).mean() > 0.9
+        # The members of a stack share its time.
+        assert len(np.unique(curve.fit_times[name])) < 6 < len(np.unique(single.fit_times[name]))
     # A group is kept as its members: the study finds them again however it is computed.
     again = robustness_curve(NET, *digits, n_repeats=2, fused=False, memory=tmp_path, **STUDY)
     np.testing.assert_array_equal(again.fit_times["clean"], forced.fit_times["clean"])

@@ -253,8 +253,8 @@ class CleanLabelPGA(BaseFeatureAttack):
                 moved = _times(unit, lengths[part]).add_(delta[part])
                 norms[part] = row_norms(moved)
                 scratch[part] = moved
-            eps = torch.finfo(gradient.dtype).eps
-            factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, eps)
+            info = torch.finfo(gradient.dtype)
+            factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, info)
             for part in self._parts(moving):
                 moved = _times(scratch[part], factors[part])
                 if box is not None:

@@ -126,14 +126,16 @@ def lower_l2inf(norms, radius):
 LOWERINGS = {"l2,1": lower_l21, "l2,inf": lower_l2inf}
 
 
-def factors_of(target, norms, eps):
+def factors_of(target, norms, info):
     """Factors that lower row norms to `target`; 1, exactly, for those that keep theirs.
 
-    Shrunk by one unit of precision, so that rounding the rows does not leave the ball.
+    Shrunk by one unit of precision, so that rounding the rows does not leave the ball; 0 where the
+    dtype (`info`, its finfo) has no precision left.
     """
     lowered = target < norms
     factors = np.ones(len(norms))
-    factors[lowered] = target[lowered] / norms[lowered] * (1 - eps)
+    factors[lowered] = target[lowered] / norms[lowered] * (1 - info.eps)
+    factors[lowered & ((target < info.tiny) | (factors < info.tiny))] = 0
     return factors
 
 
@@ -156,8 +158,8 @@ def _scale(delta, target, norms):
     """Rows of `delta` with norms lowered to `target`; those that keep theirs stay bit for bit."""
     shape = (len(norms),) + (1,) * (delta.ndim - 1)
     if isinstance(delta, torch.Tensor):
-        factors = factors_of(target, norms, torch.finfo(delta.dtype).eps)
+        factors = factors_of(target, norms, torch.finfo(delta.dtype))
         factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
     else:
-        factors = factors_of(target, norms, np.finfo(delta.dtype).eps).astype(delta.dtype)
+        factors = factors_of(target, norms, np.finfo(delta.dtype)).astype(delta.dtype)
     return delta * factors.reshape(shape)

@@ -1,7 +1,7 @@
 from torch import nn
 
 
-class Linear(nn.Module):
+class Linear(nn.Sequential):
     """Multinomial logistic regression: one linear layer.
 
     Parameters
@@ -14,7 +14,7 @@ class Linear(nn.Module):
     Notes
     -----
     Inside `NetClassifier` both are learned from the data. This is the linear model of Sections 2
-    and 5 of [1]_.
+    and 5 of [1]_. An `nn.Sequential` without a forward of its own, like `MLP`.
 
     References
     ----------
@@ -31,7 +31,3 @@ class Linear(nn.Module):
     def __init__(self, n_features, n_classes):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(n_features, n_classes))
-
-    def forward(self, X):
-        """Logits of shape (n, n_classes) for rows of any shape (n, ...)."""
-        return self.layers(X)

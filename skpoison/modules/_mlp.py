@@ -3,7 +3,7 @@ from numbers import Integral
 from torch import nn
 
 
-class MLP(nn.Module):
+class MLP(nn.Sequential):
     """Multi-layer perceptron with ReLU: `depth` hidden layers of `width` units each.
 
     Parameters
@@ -21,7 +21,8 @@ class MLP(nn.Module):
     -----
     Inside `NetClassifier`, `n_features` and `n_classes` are learned from the data, and a study of
     capacity varies ``module__width``. Weights start as PyTorch initialises them, as in Section 5
-    of [1]_.
+    of [1]_. As an `nn.Sequential` without a forward of its own it is known to be a chain of layers,
+    whose steps `NetClassifier` and `fit_many` take without autograd.
 
     References
     ----------
@@ -45,7 +46,3 @@ class MLP(nn.Module):
         for fan_in in [n_features] + [width] * (depth - 1):
             layers += [nn.Linear(fan_in, width), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_classes))
-
-    def forward(self, X):
-        """Logits of shape (n, n_classes) for rows of any shape (n, ...)."""
-        return self.layers(X)

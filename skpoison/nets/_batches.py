@@ -59,10 +59,10 @@ class TensorBatches:
         for k in range(len(self)):
             rows = slice(k * self.batch_size, (k + 1) * self.batch_size)
             # Copies, also of slices: a module may write into its input.
-            yield (
-                (X[rows].clone() if order is None else X[order[rows]]),
-                (y[rows] if order is None else y[order[rows]]),
-            )
+            if order is None:
+                yield X[rows].clone(), y[rows]
+            else:
+                yield X.index_select(0, order[rows]), y.index_select(0, order[rows])
 
     def _loader(self):
         return DataLoader(

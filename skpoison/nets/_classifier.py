@@ -72,6 +72,7 @@ class NetClassifier(SkorchHooks):
         Where the network is.
     history_ : skorch.history.History
         ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
+        Of each batch only if a callback listens to batches.
 
     References
     ----------
@@ -292,10 +293,9 @@ class NetClassifier(SkorchHooks):
         self._warn_if_diverged()
 
     def _warn_if_diverged(self):
-        # A user may have taken away the callback that records it.
-        loss = self.history[-1].get("train_loss", 0.0)
-        limit = math.inf
-        if isinstance(self.criterion_, torch.nn.CrossEntropyLoss):
+        loss = self.history[-1, "train_loss"]
+        limit, criterion = math.inf, self.criterion_
+        if isinstance(criterion, torch.nn.CrossEntropyLoss) and criterion.reduction == "mean":
             # log(n_classes) is the loss of a net that knows nothing.
             limit = 10 * math.log(len(self.classes_))
         if not loss < limit:
@@ -362,8 +362,9 @@ class NetClassifier(SkorchHooks):
         """A dataset of tensors on the device, copied: a module may write into its input."""
         check_row_shape(self, self.module_)
         parameter = next(self.module_.parameters())
+        is_wider = X.dtype.itemsize > parameter.dtype.itemsize
         X = torch.tensor(X, dtype=parameter.dtype, device=parameter.device)
-        if not torch.isfinite(X).all():
+        if is_wider and not torch.isfinite(X).all():
             raise ValueError(f"X must have values that {parameter.dtype} can hold, got larger ones")
         if y is not None:
             y = torch.tensor(y, dtype=torch.int64, device=parameter.device)

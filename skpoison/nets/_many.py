@@ -1,9 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.utils import is_dataset
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -12,10 +14,13 @@ from torch.nn.modules.dropout import _DropoutNd
 from .._validation import check_choice
 from ._batches import TensorBatches
 from ._classifier import NetClassifier
+from ._dense import chain_of, have_hooks
 from ._stack import Member, Stack
 
-# Measured on 2 cores (benchmarks/README.md): the parameters and gradients of one net fit in the
-# cache, those of a stack do not, and past this size the stack waits for memory.
+# Measured on 2 cores (benchmarks/README.md): what a stack works on in a step must fit in the cache,
+# or it waits for memory. For chains of layers that are parameters and units of a batch; past the
+# other number of parameters what `torch.func.vmap` makes of a module is no faster.
+MAX_NUMBERS = 2_000_000
 MAX_PARAMETERS = 30_000
 MIN_NETS = 3
 
@@ -83,6 +88,8 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
     try:
         for net, part in zip(nets, data, strict=True):
             reason = "`fused` is False" if fused is False else _reason_of_settings(net)
+            if reason is None and is_dataset(part[0]):
+                reason = "the data are a Dataset"
             if reason is not None:
                 alone.setdefault(reason, []).append((net.fit, part))
                 continue
@@ -100,7 +107,7 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
                 alone.setdefault(reason, []).append((net._run, begun))
         for group in groups.values():
             net, (X, _, _) = group[0]
-            reason = _reason_of_size(net, len(group)) if fused == "auto" else None
+            reason = _reason_of_size(net, len(group), len(X)) if fused == "auto" else None
             reason = reason or _reason_of_vmap(net, X)
             members = []
             for member in group:
@@ -109,10 +116,11 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
                     members.append(member)
                 else:
                     alone.setdefault(own, []).append((member[0]._run, member[1]))
-            if members:
-                Stack([Member(net, X, y) for net, (X, y, _) in members]).train()
-                for member, _ in members:
-                    waiting.pop(id(member))
+            members = [Member(net, X, y) for net, (X, y, _) in members]
+            for stack in _cut(members, _most_nets(net, len(X))):
+                Stack(stack).train()
+                for member in stack:
+                    waiting.pop(id(member.net))
         for reason, runs in alone.items():
             if verbose:
                 print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
@@ -127,15 +135,15 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
     return nets
 
 
-def is_worth_a_stack(net, input_shape, classes, n_nets, *, force=False):
-    """Whether `fit_many` would stack n nets like this one, fitted on rows of this shape.
+def is_worth_a_stack(net, shape, classes, n_nets, *, force=False):
+    """Whether `fit_many` would stack n nets like this one, fitted on data of this shape.
 
     Parameters
     ----------
     net : estimator
         Any estimator; left as it is.
-    input_shape : tuple of int
-        Shape of a row.
+    shape : tuple of int
+        Shape of the rows, their number first.
     classes : ndarray of shape (n_classes,)
         The labels.
     n_nets : int
@@ -146,13 +154,14 @@ def is_worth_a_stack(net, input_shape, classes, n_nets, *, force=False):
     if type(net) is not NetClassifier or _reason_of_settings(net) is not None:
         return False
     net = clone(net).set_params(random_state=0)
-    net.n_features_in_, net.input_shape_ = math.prod(input_shape), tuple(input_shape)
+    n_rows, net.input_shape_ = shape[0], tuple(shape[1:])
+    net.n_features_in_ = math.prod(net.input_shape_)
     net.classes_inferred_ = classes
     try:
         net.initialize()
     except Exception:
         return False  # The fit itself will say what is wrong.
-    reason = None if force else _reason_of_size(net, n_nets)
+    reason = None if force else _reason_of_size(net, n_nets, n_rows)
     return _reason_of_module(net) is None and reason is None
 
 
@@ -212,6 +221,8 @@ def _reason_of_module(net):
         return "the module has buffers"
     if any(isinstance(layer, (_DropoutNd, _NormBase)) for layer in net.module_.modules()):
         return "the module has dropout or batch normalisation"
+    if any(have_hooks(parameter) for parameter in net.module_.parameters()):
+        return "a parameter has hooks"
     return None
 
 
@@ -222,7 +233,7 @@ def _reason_of_batches(net, n_rows):
     return None
 
 
-def _reason_of_size(net, n_nets):
+def _reason_of_size(net, n_nets, n_rows):
     """Why a stack would not be faster, or None: looks at sizes alone."""
     if n_nets < MIN_NETS:
         return f"{n_nets} of a kind is too few"
@@ -230,9 +241,34 @@ def _reason_of_size(net, n_nets):
         return None
     if any(isinstance(layer, _ConvNd) for layer in net.module_.modules()):
         return "convolutions are slower in a stack on a CPU"
-    if sum(parameter.numel() for parameter in net.module_.parameters()) > MAX_PARAMETERS:
+    if _most_nets(net, n_rows) < MIN_NETS:
+        return f"{MIN_NETS} nets of this size and their batches are too large for the cache"
+    is_chain = chain_of(net.module_, net._row_shape()) is not None
+    if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
     return None
+
+
+def _most_nets(net, n_rows):
+    """How many nets like this one a stack may hold and be fast."""
+    chain = chain_of(net.module_, net._row_shape())
+    if net.device_.type != "cpu" or chain is None:
+        return math.inf
+    size = n_rows if net.batch_size == -1 else net.batch_size
+    n_units = sum(len(net.module_.get_parameter(weight)) for weight, _, _ in chain)
+    return max(1, MAX_NUMBERS // (_n_parameters(net) + size * (n_units + net.n_features_in_)))
+
+
+def _cut(members, most):
+    """Members in stacks of about equal size, those with most batches together."""
+    members = sorted(members, key=lambda member: -member.n_batches)
+    n_stacks = math.ceil(len(members) / min(most, len(members))) if members else 0
+    bounds = [len(members) * k // n_stacks for k in range(n_stacks + 1)] if members else []
+    return [members[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _n_parameters(net):
+    return sum(parameter.numel() for parameter in net.module_.parameters())
 
 
 def _reason_of_vmap(net, X):

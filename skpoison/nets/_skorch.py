@@ -11,13 +11,14 @@ from skorch.callbacks import (
     EarlyStopping,
     EpochTimer,
     LRScheduler,
-    PassthroughScoring,
     PrintLog,
 )
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset, noop
+from torch import nn
 
 from ._batches import TensorBatches
+from ._dense import chain_of, descend
 from ._random import local_seed
 
 
@@ -76,11 +77,7 @@ class SkorchHooks(NeuralNetClassifier):
 
     @property
     def _default_callbacks(self):
-        callbacks = [
-            ("epoch_timer", EpochTimer()),
-            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
-            ("valid_loss", PassthroughScoring(name="valid_loss")),
-        ]
+        callbacks = [("epoch_timer", EpochTimer())]
         # scikit-learn lists the parameters of a net whose values were not checked yet.
         if isinstance(self.early_stopping, (bool, np.bool_)) and self.early_stopping:
             stopper = EarlyStopping(
@@ -116,10 +113,7 @@ class SkorchHooks(NeuralNetClassifier):
         kwargs.update(self.get_params_for("module"))
         with local_seed(self._draw_seed(), self.device):
             self.module_ = self.initialized_instance(self.module, kwargs)
-        if (
-            not isinstance(self.module_, torch.nn.Module)
-            or next(self.module_.parameters(), None) is None
-        ):
+        if not isinstance(self.module_, nn.Module) or next(self.module_.parameters(), None) is None:
             raise TypeError(
                 "`module` must return a torch.nn.Module with parameters, got "
                 f"{type(self.module_).__name__}"
@@ -176,9 +170,7 @@ class SkorchHooks(NeuralNetClassifier):
                 output = step["y_pred"]
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
-        if not listened:
-            self._record_batches(prefix, torch.stack(losses).tolist(), sizes)
-        self.history.record(f"{prefix}_batch_count", len(losses))
+        self._record_losses(prefix, torch.stack(losses).tolist(), sizes)
         if not training:
             accuracy = int(n_correct) / sum(sizes)
             best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
@@ -187,7 +179,7 @@ class SkorchHooks(NeuralNetClassifier):
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         """Compute the loss, of logits as many as there are classes."""
-        if isinstance(self.criterion_, torch.nn.CrossEntropyLoss):
+        if isinstance(self.criterion_, nn.CrossEntropyLoss):
             self._check_logits(y_pred)
         return super().get_loss(y_pred, y_true, *args, **kwargs)
 
@@ -206,16 +198,32 @@ class SkorchHooks(NeuralNetClassifier):
         return (
             all(getattr(type(self), name) is getattr(SkorchHooks, name) for name in own)
             and self.iterator_train is TensorBatches
-            and isinstance(self.criterion_, torch.nn.CrossEntropyLoss)
+            and isinstance(self.criterion_, nn.CrossEntropyLoss)
             and isinstance(self.optimizer_, torch.optim.SGD)
             and self._optimizers == ["optimizer"]
             and not self._has_batch_callbacks(("on_grad_computed",))
         )
 
+    def _takes_bare_steps(self):
+        """Whether a step subtracts the mean gradient times the rate, and does nothing else."""
+        optimizer, criterion = self.optimizer_, self.criterion_
+        if type(optimizer) is not torch.optim.SGD or type(criterion) is not nn.CrossEntropyLoss:
+            return False
+        groups = optimizer.param_groups
+        adds = [groups[0][name] for name in ("momentum", "weight_decay", "maximize")]
+        hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+        is_mean = criterion.weight is None and criterion.reduction == "mean"
+        return len(groups) == 1 and is_mean and not any((*adds, *hooks, criterion.label_smoothing))
+
     def _plain_step(self):
         """What skorch's step comes down to, without its closures: a fifth of a small step."""
         self._set_training(True)
         module, criterion, optimizer = self.module_, self.criterion_, self.optimizer_
+        chain = None
+        if hasattr(self, "input_shape_") and self._takes_bare_steps():
+            chain = chain_of(module, self._row_shape())
+        if chain is not None:
+            return self._chain_step(chain)
 
         def step(batch):
             X, y = batch
@@ -229,12 +237,30 @@ class SkorchHooks(NeuralNetClassifier):
 
         return step
 
-    def _record_batches(self, prefix, losses, sizes):
-        # What new_batch and record_batch would do, without a call for each number.
-        loss_name, size_name = f"{prefix}_loss", f"{prefix}_batch_size"
-        self.history[-1]["batches"].extend(
-            {loss_name: loss, size_name: size} for loss, size in zip(losses, sizes, strict=True)
-        )
+    def _chain_step(self, chain):
+        """A step of a chain of layers: as a stack of one net."""
+        parameters = {name: p.detach()[None] for name, p in self.module_.named_parameters()}
+        layers = [(parameters[w], parameters.get(b), relu) for w, b, relu in chain]
+        weight = layers[-1][0]
+        self._check_logits(weight[0].T)
+        rates = weight.new_tensor([self.optimizer_.param_groups[0]["lr"]])
+        # What a schedule asks of torch before it takes a step: that the optimiser took one.
+        self.optimizer_._opt_called = True
+
+        def step(batch):
+            X, y = batch
+            losses = descend(layers, X.reshape(1, len(X), -1), y[None], rates)
+            return {"loss": losses[0], "y_pred": None}
+
+        return step
+
+    def _record_losses(self, prefix, losses, sizes):
+        """Record an epoch's mean loss. skorch keeps each batch's for that: a dict a step."""
+        name, loss = f"{prefix}_loss", float(np.average(losses, weights=sizes))
+        best = min((row.get(name, np.inf) for row in self.history[:-1]), default=np.inf)
+        self.history.record(name, loss)
+        self.history.record(f"{name}_best", loss < best)
+        self.history.record(f"{prefix}_batch_count", len(losses))
 
     def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
         """Whether a callback wants to hear of each batch; a schedule of epochs does not."""

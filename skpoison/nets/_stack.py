@@ -4,8 +4,8 @@ import copy
 
 import torch
 from torch.func import functional_call, vmap
-from torch.nn import functional as F
 
+from ._dense import chain_of, cross_entropy, descend
 from ._skorch import StopTraining
 
 
@@ -49,6 +49,8 @@ class Stack:
         self.trained = [name for name, p in self.module.named_parameters() if p.requires_grad]
         self.velocity = {}
         self._gather_data()
+        net = self.members[0].net
+        self.chain = chain_of(self.module, self.rows.shape[1:]) if net._takes_bare_steps() else None
 
     def _gather_data(self):
         """Put all rows into one tensor, those that members share once."""
@@ -102,11 +104,15 @@ class Stack:
         """One step of SGD for the first members; returns the loss of each."""
         active, size = index.shape
         slices = {name: value[:active].detach() for name, value in self.parameters.items()}
+        # A fifth of the time that brackets take.
+        X = self.rows.index_select(0, index.reshape(-1))
+        if self.chain is not None:
+            return self._chain_step(slices, X.reshape(active, size, -1), labels, rates)
+        X = X.reshape(active, size, *self.rows.shape[1:])
         leaves = [slices[name].requires_grad_() for name in self.trained]
-        X = self.rows[index.reshape(-1)].reshape(active, size, *self.rows.shape[1:])
         logits = vmap(self._forward)(slices, X)
-        loss, slope = _cross_entropy(logits.detach(), labels)
-        gradients = torch.autograd.grad(logits, leaves, slope, allow_unused=True)
+        loss, slope = cross_entropy(logits.detach().mT, labels)
+        gradients = torch.autograd.grad(logits, leaves, slope.mT, allow_unused=True)
         with torch.no_grad():
             for name, leaf, gradient in zip(self.trained, leaves, gradients, strict=True):
                 if gradient is None:
@@ -114,6 +120,19 @@ class Stack:
                 direction = self._direction(name, leaf, gradient)
                 leaf.addcmul_(direction, rates.reshape(-1, *[1] * (leaf.ndim - 1)), value=-1)
         return loss
+
+    def _chain_step(self, slices, X, labels, rates):
+        alone = len(X) == 1
+        if alone:
+            # MKL multiplies a single matrix by other rules: the last net gets a double.
+            single, slices = slices, {name: torch.cat([p, p]) for name, p in slices.items()}
+            X, labels, rates = (torch.cat([part, part]) for part in (X, labels, rates))
+        layers = [(slices[w], slices.get(b), relu) for w, b, relu in self.chain]
+        losses = descend(layers, X, labels, rates)
+        if alone:
+            for name, parameter in single.items():
+                parameter.copy_(slices[name][:1])
+        return losses[: 1 if alone else None]
 
     def _forward(self, parameters, X):
         output = functional_call(self.module, parameters, (X,))
@@ -141,8 +160,7 @@ class Stack:
         member = self.members[k]
         net, n_batches = member.net, member.n_batches
         sizes = [member.iterator.batch_size] * n_batches
-        net._record_batches("train", losses[k][:n_batches], sizes)
-        net.history.record("train_batch_count", n_batches)
+        net._record_losses("train", losses[k][:n_batches], sizes)
         if member.is_watched:
             self._copy_to_net(k)
         if member.validation is not None:
@@ -189,16 +207,3 @@ class Stack:
         self.labels = [self.labels[k] for k in stay]
         self.parameters = {name: value[stay] for name, value in self.parameters.items()}
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
-
-
-def _cross_entropy(logits, labels):
-    """The mean cross-entropy of each net, (n,), and its gradient, (n, batch_size, n_classes).
-
-    Written out, because autograd's own takes a third longer for a whole step.
-    """
-    labels = labels.unsqueeze(-1)
-    log_proba = F.log_softmax(logits, dim=-1)
-    loss = -log_proba.gather(-1, labels).mean(dim=(1, 2))
-    slope = log_proba.exp_()
-    slope.scatter_add_(-1, labels, torch.full_like(labels, -1.0, dtype=slope.dtype))
-    return loss, slope.div_(logits.shape[1])

@@ -250,7 +250,7 @@ class _Study:
 
     def is_stackable(self, i, n_nets, fused):
         """Whether the nets of a value are worth training together."""
-        shape = np.shape(self.data[0])[1:]
+        shape = np.shape(self.data[0])
         net = self.estimator_at(i)
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
 

@@ -126,7 +126,7 @@ def _is_stackable(estimator, param_name, values, X, y, n_splits):
     return any(
         is_worth_a_stack(
             _net_of(clone(estimator).set_params(**{param_name: value})),
-            np.shape(X)[1:],
+            np.shape(X),
             classes,
             n_splits,
         )
