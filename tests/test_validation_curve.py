@@ -3,6 +3,7 @@ import inspect
 import numpy as np
 import pytest
 from sklearn import model_selection
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -102,10 +103,14 @@ def test_all_else_is_scikit_learns_own(digits, estimator, param_name, values):
 
 def test_errors_are_scikit_learns(digits):
     kwargs = {"param_name": "lr", "param_range": [-1.0, 0.1], "cv": 3}
-    _, scores = validation_curve(NET, *digits, **kwargs)
+    with pytest.warns(FitFailedWarning, match="one by one: .*`lr` must be >= 0"):
+        _, scores = validation_curve(NET, *digits, **kwargs)
     assert np.isnan(scores[0]).all()
     assert np.isfinite(scores[1]).all()
-    with pytest.raises(ValueError, match="`lr` must be >= 0"):
+    with (
+        pytest.warns(FitFailedWarning, match="one by one"),
+        pytest.raises(ValueError, match="`lr` must be >= 0"),
+    ):
         validation_curve(NET, *digits, error_score="raise", **kwargs)
     scores = validation_curve(
         NET, *digits, scoring="neg_log_loss", **{**kwargs, "param_range": [0.1]}

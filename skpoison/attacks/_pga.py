@@ -214,8 +214,11 @@ class CleanLabelPGA(BaseFeatureAttack):
             self._ascend(objective, rows, delta, scratch, kept)
 
     def _losses(self, objective, rows, delta):
-        parts = parts_of(len(rows), self.batch_size)
-        return np.concatenate([objective.losses(rows[p] + delta[p], p) for p in parts])
+        losses = np.empty(len(rows))
+        # Not kept as a list: small blocks between freed large ones keep the heap from shrinking.
+        for part in parts_of(len(rows), self.batch_size):
+            losses[part] = objective.losses(rows[part] + delta[part], part)
+        return losses
 
     def _ascend(self, objective, rows, delta, scratch, chosen):
         """Projected gradient ascent of the chosen rows from delta = 0, inside budget and box."""

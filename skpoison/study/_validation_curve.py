@@ -1,10 +1,11 @@
 """scikit-learn's validation curve, with the nets of a value trained together."""
 
-from contextlib import suppress
+import warnings
 
 import numpy as np
 from sklearn import model_selection
 from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
@@ -38,8 +39,8 @@ def validation_curve(
     Where the estimator is a `NetClassifier`, by itself, as the last step of a Pipeline, or in a
     `PoisonedClassifier` (nested in any order), the nets of a value are trained together over the
     folds (`skpoison.nets.fit_many`) if that is faster, and transformers and attacks run once a
-    fold. Else, and if anything fails on that way, it is scikit-learn's own. Scores agree but for
-    rounding, given an int `random_state` in the estimator.
+    fold. Else, and (with a `FitFailedWarning`) if anything fails on that way, it is scikit-learn's
+    own. Scores agree but for rounding, given an int `random_state` in the estimator.
 
     Parameters
     ----------
@@ -87,10 +88,16 @@ def validation_curve(
                 delayed(_fit_value)(estimator, {param_name: value}, (X, y), splits, scorer)
                 for value in values
             )
-            # scikit-learn deals with errors, by `error_score`.
-            with suppress(Exception):
+            try:
                 scores = Parallel(n_jobs=n_jobs, pre_dispatch=pre_dispatch, verbose=verbose)(calls)
                 return tuple(np.array(part) for part in zip(*scores, strict=True))
+            except Exception as error:
+                # scikit-learn deals with errors, by `error_score`.
+                warnings.warn(
+                    f"Nets could not be trained together and are fitted one by one: {error!r}",
+                    FitFailedWarning,
+                    stacklevel=2,
+                )
     return model_selection.validation_curve(
         estimator,
         X,
