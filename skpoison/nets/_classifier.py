@@ -11,6 +11,7 @@ from skorch.utils import is_dataset
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from ._batches import TensorBatches
 from ._checks import check_parameters, check_row_shape
+from ._cuda import full_precision
 from ._random import local_seed
 from ._skorch import SkorchHooks, StopTraining
 
@@ -50,7 +51,8 @@ class NetClassifier(SkorchHooks):
     n_iter_no_change : int, default=30
         Epochs without improvement after which early stopping ends the training.
     device : {"auto"}, str or torch.device, default="auto"
-        Where to compute; "auto" is CUDA where there is one.
+        Where to compute; "auto" is CUDA where there is one. There too in full float32: TF32 is used
+        only where ``torch.backends.cuda.matmul.allow_tf32`` is set.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, order of the batches, dropout and hold-out.
     verbose : int, default=0
@@ -197,7 +199,8 @@ class NetClassifier(SkorchHooks):
         self.check_is_fitted()
         if not is_dataset(X):
             X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
-        return super().predict_proba(X)
+        with full_precision(self.device_):
+            return super().predict_proba(X)
 
     def predict(self, X):
         """Predict the class label of each row.
@@ -238,7 +241,8 @@ class NetClassifier(SkorchHooks):
             raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
         # A copy: a module may write into its input.
         X = X.to(parameter.device, parameter.dtype, copy=True)
-        output = self.module_(X.reshape(len(X), *shape))
+        with full_precision(self.device_):
+            output = self.module_(X.reshape(len(X), *shape))
         return output[0] if isinstance(output, tuple) else output
 
     def _train(self, X, y, X_val, y_val, reset, fit_params, classes=None):
@@ -248,7 +252,7 @@ class NetClassifier(SkorchHooks):
 
     def _run(self, X, y, seed, **fit_params):
         """Train on what `_begin` returned."""
-        with local_seed(seed, self.device):
+        with local_seed(seed, self.device), full_precision(self.device):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)

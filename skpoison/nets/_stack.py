@@ -5,6 +5,7 @@ import copy
 import torch
 from torch.func import functional_call, vmap
 
+from ._cuda import GraphedStep, full_precision
 from ._dense import chain_of, cross_entropy, descend
 from ._skorch import StopTraining
 
@@ -48,6 +49,7 @@ class Stack:
         }
         self.trained = [name for name, p in self.module.named_parameters() if p.requires_grad]
         self.velocity = {}
+        self.graphs = {}
         self._gather_data()
         net = self.members[0].net
         self.chain = chain_of(self.module, self.rows.shape[1:]) if net._takes_bare_steps() else None
@@ -68,6 +70,10 @@ class Stack:
 
     def train(self):
         """Train all members to their end."""
+        with full_precision(self.rows.device):
+            self._train()
+
+    def _train(self):
         for member in self.members:
             member.net.notify("on_train_begin", X=member.X, y=member.y)
         for _ in range(self.members[0].net.max_epochs):
@@ -97,8 +103,22 @@ class Stack:
         losses = torch.zeros(len(members), n_batches[0], device=device, dtype=self.rows.dtype)
         for t in range(n_batches[0]):
             active = sum(batches > t for batches in n_batches)
-            losses[:active, t] = self._step(index[:active, t], labels[:active, t], rates[:active])
+            inputs = index[:active, t], labels[:active, t], rates[:active]
+            losses[:active, t] = self._take_step(*inputs)
         return losses.tolist()
+
+    def _take_step(self, *inputs):
+        if not self._can_be_graphed():
+            return self._step(*inputs)
+        active = len(inputs[0])
+        if active not in self.graphs:
+            self.graphs[active] = GraphedStep(self._step, inputs)
+        return self.graphs[active](*inputs)
+
+    def _can_be_graphed(self):
+        # With momentum the steps that come before a capture would count.
+        options = self.members[0].net.optimizer_.param_groups[0]
+        return self.rows.device.type == "cuda" and not options["momentum"]
 
     def _step(self, index, labels, rates):
         """One step of SGD for the first members; returns the loss of each."""
@@ -207,3 +227,4 @@ class Stack:
         self.labels = [self.labels[k] for k in stay]
         self.parameters = {name: value[stay] for name, value in self.parameters.items()}
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
+        self.graphs = {}  # They know the memory of before.
