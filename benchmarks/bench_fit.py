@@ -7,6 +7,7 @@ import torch
 from _harness import compare, interleave, parse, write
 from art.estimators.classification import PyTorchClassifier
 from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNetClassifier
@@ -73,7 +74,7 @@ def grid():
     ]
     cells += [
         (n, MnistConvNet, width, images, 1, 0.1, 128)
-        for n in (1, 5)
+        for n in (1, 5, 20, 60)
         for width in (4, 64, 1024, 4096)
     ]
     for n, module, width, data, epochs, lr, batch_size in cells:
@@ -145,6 +146,41 @@ def single(module, make, n_rows, epochs, peers, goal):
     compare(rows, f"{module.__name__}, MNIST {n_rows}", "NetClassifier.fit", seconds, goal)
 
 
+def cost():
+    """How the time of `fit_many` grows: slopes of log seconds, over the range and at its end."""
+    X, y = fetch_mnist()
+    rng = np.random.default_rng(0)
+
+    def seconds(n=2000, width=64, n_nets=5, n_classes=10):
+        labels = y[:n] if n_classes == 10 else rng.permutation(np.arange(n) % n_classes)
+        group = nets(n_nets, MLP, 2, module__width=width, batch_size=32, lr=0.01)
+        times = interleave(
+            {
+                "fit_many": lambda: fit_many(
+                    [clone(net) for net in group], [(X[:n], labels)] * n_nets
+                )
+            },
+            args.rounds,
+        )
+        return float(np.median(times["fit_many"]))
+
+    ranges = {
+        "n": [1000, 2000, 4000, 8000, 16000],
+        "width": [4, 16, 64, 256, 1024, 4096],
+        "n_nets": [3, 6, 12, 24, 48],
+        "n_classes": [2, 8, 32, 128, 512],
+    }
+    for name, values in ranges.items():
+        times = [seconds(**{name: value}) for value in values]
+        slope = float(np.polyfit(np.log(values), np.log(times), 1)[0])
+        last = float(np.diff(np.log(times))[-1] / np.diff(np.log(values))[-1])
+        rows.append(
+            {"what": f"cost over {name}", "values": values, "seconds": times}
+            | {"exponent": slope, "exponent_at_the_end": last}
+        )
+        print(f"{name}: exponent {slope:.2f}, at the end {last:.2f}; {values} {times}", flush=True)
+
+
 PARTS = {
     "stacks": stacks,
     "linear": lambda: single(
@@ -164,6 +200,7 @@ PARTS = {
         ">= 0.95",
     ),
     "grid": grid,
+    "cost": cost,
 }
 for name, part in PARTS.items():
     if args.part in ("all", name):
