@@ -55,18 +55,21 @@ class Stack:
         self.chain = chain_of(self.module, self.rows.shape[1:]) if net._takes_bare_steps() else None
 
     def _gather_data(self):
-        """Put all rows into one tensor, those that members share once."""
+        """Put all rows into one tensor, those that members share once, and all labels."""
         offsets, parts, n_rows = {}, [], 0
-        self.offset, self.labels = [], []
         for member in self.members:
             X = member.X.X
             if id(X) not in offsets:
                 offsets[id(X)] = n_rows
                 parts.append(X)
                 n_rows += len(X)
-            self.offset.append(offsets[id(X)])
-            self.labels.append(member.X.y)
         self.rows = torch.cat(parts) if len(parts) > 1 else parts[0]
+        self.labels = torch.cat([member.X.y for member in self.members])
+        # Where the rows and the labels of each member begin.
+        first_row = torch.tensor([offsets[id(member.X.X)] for member in self.members])
+        n_labels = torch.tensor([0] + [len(member.X.y) for member in self.members[:-1]])
+        first_label = n_labels.cumsum(0)
+        self.first = [part[:, None, None].to(self.rows.device) for part in (first_row, first_label)]
 
     def train(self):
         """Train all members to their end."""
@@ -92,17 +95,18 @@ class Stack:
         n_batches = [member.n_batches for member in members]
         size = members[0].iterator.batch_size
         device = self.rows.device
-        index = torch.zeros(len(members), n_batches[0], size, dtype=torch.int64, device=device)
-        labels = torch.zeros_like(index)
-        for k, member in enumerate(members):
-            order = member.draw_order()
-            index[k, : n_batches[k]] = order + self.offset[k]
-            labels[k, : n_batches[k]] = self.labels[k][order]
+        orders = torch.zeros(len(members), n_batches[0], size, dtype=torch.int64, device=device)
+        for order, member in zip(orders, members, strict=True):
+            order[: member.n_batches] = member.draw_order()
+        index, labels = (orders + first for first in self.first)
+        labels = self.labels[labels]
         rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
         rates = torch.tensor(rates, dtype=self.rows.dtype, device=device)
         losses = torch.zeros(len(members), n_batches[0], device=device, dtype=self.rows.dtype)
+        active = len(members)
         for t in range(n_batches[0]):
-            active = sum(batches > t for batches in n_batches)
+            while n_batches[active - 1] <= t:
+                active -= 1
             inputs = index[:active, t], labels[:active, t], rates[:active]
             losses[:active, t] = self._take_step(*inputs)
         return losses.tolist()
@@ -223,8 +227,7 @@ class Stack:
             return
         stay = [k for k in range(len(self.members)) if k not in leaving]
         self.members = [self.members[k] for k in stay]
-        self.offset = [self.offset[k] for k in stay]
-        self.labels = [self.labels[k] for k in stay]
+        self.first = [part[stay] for part in self.first]
         self.parameters = {name: value[stay] for name, value in self.parameters.items()}
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
         self.graphs = {}  # They know the memory of before.
