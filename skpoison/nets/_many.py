@@ -256,7 +256,7 @@ def _most_nets(net, n_rows):
         return math.inf
     size = n_rows if net.batch_size == -1 else net.batch_size
     n_units = sum(len(net.module_.get_parameter(weight)) for weight, _, _ in chain)
-    return max(1, MAX_NUMBERS // (_n_parameters(net) + size * (n_units + net.n_features_in_)))
+    return max(2, MAX_NUMBERS // (_n_parameters(net) + size * (n_units + net.n_features_in_)))
 
 
 def _cut(members, most):
