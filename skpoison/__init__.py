@@ -25,6 +25,7 @@ from .modules import (
 )
 from .nets import NetClassifier, fit_many
 from .study import (
+    ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RobustnessCurve,
@@ -41,6 +42,7 @@ __all__ = [
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",
+    "ExcessRiskDisplay",
     "LabelFlip",
     "Linear",
     "MnistConvNet",
