@@ -2,12 +2,12 @@
 `CleanLabelPGA` against the paper's recipe, at equal spent budget
 =================================================================
 
-The recipe (Section 5, "Attack strategy"; step and epochs as the authors' code has them): stochastic
-gradient ascent on the negated loss with step 0.1 and batches of 128, in regime B along the gradient
-of each row divided by its norm, clipped to the box, projected onto the budget once an epoch; 500
-epochs. It is given two readings in regime A: the step multiplies the gradient of the loss averaged over the
-batch ("mean", to the letter) or summed over it ("sum"). Of the first only the smallest C is run: it
-stays so far inside the budget that a larger one changes nothing (which is checked).
+The recipe: stochastic gradient ascent on the negated loss with step 0.1 and batches of 128, in
+regime B along the gradient of each row divided by its norm, clipped to the box, projected onto the
+budget once an epoch; 500 epochs. (Section 5 prints neither step nor epochs.) In regime A it is given
+two readings: the step multiplies the gradient of the loss averaged over the batch ("mean", to the
+letter) or summed over it ("sum"). Of the first only the smallest C is run: it stays so far inside
+the budget that a larger one changes nothing, which is checked.
 
 Both attacks look at the same surrogate. Then `CleanLabelPGA` is given as budget what the recipe had
 spent, and the same victim (its own seed, the same for clean and both poisoned data) is trained on
