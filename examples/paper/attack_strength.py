@@ -4,7 +4,7 @@
 
 The recipe: stochastic gradient ascent on the negated loss with step 0.1 and batches of 128, in
 regime B along the gradient of each row divided by its norm, clipped to the box, projected onto the
-budget once an epoch; 500 epochs. (Section 5 prints neither step nor epochs.) In regime A it is given
+budget once an epoch; 500 epochs. (Section 5 prints neither step nor epochs.) In regime A there are
 two readings: the step multiplies the gradient of the loss averaged over the batch ("mean", to the
 letter) or summed over it ("sum"). Of the first only the smallest C is run: it stays so far inside
 the budget that a larger one changes nothing, which is checked.
