@@ -44,7 +44,7 @@ CASES = [
 BATCH, STEP = 128, 0.1
 # Rows, epochs of the recipe, steps of ours, epochs of training, seeds.
 SIZES = {
-    "smoke": (None, 50, 10, 20, 2),
+    "smoke": (1000, 50, 10, 20, 2),
     "cpu": (10_000, 500, 100, 20, 5),
     "full": (10_000, 500, 100, 20, 5),
 }
@@ -168,8 +168,12 @@ def main():
     parser.add_argument(
         "--epochs", type=int, help="of the recipe; ours takes a fifth as many steps"
     )
+    parser.add_argument("--rows", type=int, help="training rows; C is scaled so that S / n stays")
     args = parser.parse_args()
     n, n_epochs, max_iter, train_epochs, n_seeds = SIZES[args.scale]
+    factor = 1.0
+    if args.rows:
+        factor, n = np.sqrt(args.rows / n), args.rows
     if args.epochs:
         n_epochs, max_iter = args.epochs, args.epochs // 5
     cells = [
@@ -178,7 +182,7 @@ def main():
             "model": args.model,
             "n": n,
             "norm": norm,
-            "budget": budget,
+            "budget": round(budget * factor, 3) if norm == "l2,1" else budget,
             "reading": reading,
             "n_epochs": n_epochs,
             "max_iter": max_iter,
