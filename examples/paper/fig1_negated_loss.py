@@ -39,7 +39,7 @@ RATES = [50, 100, 150, 200, 300, 400, 500]
 # Training and test rows (None: all), values of C, steps of the attack, epochs of training, seeds.
 SIZES = {
     ("smoke", "linear"): (1000, None, [30, 60, 120], 10, 20, 2),
-    ("smoke", "alexnet"): (256, 100, [20, 60], 3, 2, 1),
+    ("smoke", "alexnet"): (128, 64, [20], 2, 2, 1),
     ("smoke", "resnet18"): (64, 64, [20], 2, 2, 1),
     ("cpu", "linear"): (10_000, None, RATES, 100, 20, 5),
     ("full", "linear"): (None, None, RATES, 100, 20, 5),
