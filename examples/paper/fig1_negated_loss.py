@@ -41,7 +41,7 @@ SIZES = {
     ("smoke", "linear"): (1000, None, [30, 60, 120], 10, 20, 2),
     ("smoke", "alexnet"): (128, 64, [20], 2, 2, 1),
     ("smoke", "resnet18"): (64, 64, [20], 2, 2, 1),
-    ("cpu", "linear"): (10_000, None, RATES, 100, 20, 5),
+    ("cpu", "linear"): (10_000, None, RATES, 30, 20, 5),
     ("full", "linear"): (None, None, RATES, 100, 20, 5),
     ("full", "alexnet"): (None, None, RATES, 100, 100, 5),
     ("full", "resnet18"): (None, None, RATES, 30, 30, 3),
