@@ -14,9 +14,18 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
-from .modules import MLP, Linear, MnistConvNet, TwoLayerReLU
+from .modules import (
+    MLP,
+    AlexNet,
+    CifarConvNet,
+    Linear,
+    MnistConvNet,
+    ResNet18,
+    TwoLayerReLU,
+)
 from .nets import NetClassifier, fit_many
 from .study import (
+    ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RobustnessCurve,
@@ -26,11 +35,14 @@ from .study import (
 
 __all__ = [
     "MLP",
+    "AlexNet",
     "BaseAttack",
     "BaseFeatureAttack",
     "BaseLabelAttack",
     "ChainedAttack",
+    "CifarConvNet",
     "CleanLabelPGA",
+    "ExcessRiskDisplay",
     "LabelFlip",
     "Linear",
     "MnistConvNet",
@@ -38,6 +50,7 @@ __all__ = [
     "PerturbationNormDisplay",
     "PoisonedClassifier",
     "RandomNoise",
+    "ResNet18",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "TwoLayerReLU",

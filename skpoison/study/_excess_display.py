@@ -1,0 +1,263 @@
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from .._seeding import seed_estimator
+from .._validation import check_choice, check_int
+from ._poisoned import PoisonedClassifier
+
+
+class ExcessRiskDisplay:
+    """Plot of excess risk over the sample size, a line for each attack.
+
+    Excess risk is what training on n poisoned rows costs against training on clean data: the risk
+    F(w*_n) of the poisoned model minus that of the clean one, F(w*), both on clean test data, as in
+    Figure 2 of [1]_. Use `from_excess` or `from_estimator`.
+
+    Parameters
+    ----------
+    train_sizes : array-like of shape (n_sizes,)
+        Sample sizes n, > 0.
+    excess : dict of str to array-like of shape (n_sizes, n_scores)
+        Excess risks by attack; NaN for a fit that failed.
+    bounds : dict of str to array-like of shape (n_sizes,), default=None
+        What theory promises, for any of the attacks, such as
+        `skpoison.theory.sgd_excess_risk_bound`; drawn dashed in the attack's colour.
+    risk_name : str, default="Excess risk"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes with the plot.
+    figure_ : matplotlib.figure.Figure
+        The figure of `ax_`.
+    lines_ : list of matplotlib.lines.Line2D
+        The lines of the means.
+    fill_between_ : list of matplotlib artists or None
+        The bands, if drawn.
+    bounds_ : dict of str to matplotlib.lines.Line2D
+        The lines of the bounds.
+
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021, Section 5.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from skpoison import ExcessRiskDisplay
+    >>> display = ExcessRiskDisplay.from_excess(
+    ...     [100, 1000], {"C = 50": [[0.4, 0.6], [0.1, 0.3]]}, bounds={"C = 50": [5.0, 1.6]}
+    ... )
+    >>> display.lines_[0].get_ydata()
+    array([0.5, 0.2])
+    >>> display.figure_.clear()
+    """
+
+    def __init__(self, *, train_sizes, excess, bounds=None, risk_name="Excess risk"):
+        self.train_sizes = train_sizes
+        self.excess = excess
+        self.bounds = bounds
+        self.risk_name = risk_name
+
+    @classmethod
+    def from_excess(
+        cls, train_sizes, excess, *, bounds=None, risk_name="Excess risk", ax=None, **plot_kw
+    ):
+        """Plot given excess risks.
+
+        Parameters
+        ----------
+        train_sizes : array-like of shape (n_sizes,)
+            Sample sizes n, > 0.
+        excess : dict of str to array-like of shape (n_sizes, n_scores)
+            Excess risks by attack.
+        bounds : dict of str to array-like of shape (n_sizes,), default=None
+            What theory promises, for any of the attacks.
+        risk_name : str, default="Excess risk"
+            Label of the vertical axis.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw in; None makes a new figure.
+        **plot_kw
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : ExcessRiskDisplay
+
+        Raises
+        ------
+        ValueError
+            If sizes, risks and bounds do not fit together.
+        """
+        display = cls(train_sizes=train_sizes, excess=excess, bounds=bounds, risk_name=risk_name)
+        return display.plot(ax=ax, **plot_kw)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        attacks,
+        train_sizes,
+        test,
+        scoring="neg_log_loss",
+        n_repeats=1,
+        random_state=None,
+        bounds=None,
+        risk_name="Excess risk",
+        ax=None,
+        **plot_kw,
+    ):
+        """Train on poisoned samples of several sizes, and on all rows clean, and plot the excess.
+
+        In each repeat a sample is the first n rows of one random order, so that a larger sample
+        holds the smaller ones; each attack poisons the sample by itself.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Cloned and fitted.
+        X : array-like of shape (n_samples, d) or (n_samples, c, h, w)
+            Clean training rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        attacks : dict of str to attack or None
+            The attacks by name; None stands for clean training on the sample.
+        train_sizes : array-like of int of shape (n_sizes,)
+            Sample sizes n, between 1 and n_samples.
+        test : tuple of (X_test, y_test)
+            Clean rows on which all models are scored.
+        scoring : str or callable, default="neg_log_loss"
+            A scorer, larger is better: the excess risk is the score of the clean model minus that
+            of the poisoned one. "accuracy" gives the excess error.
+        n_repeats : int, default=1
+            How often to repeat all, with new samples and seeds.
+        random_state : int, RandomState instance or None, default=None
+            Seeds samples, attacks and fits. Equal in a repeat, so that excesses are paired.
+        bounds, risk_name, ax, **plot_kw
+            As in `from_excess`.
+
+        Returns
+        -------
+        display : ExcessRiskDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range.
+
+        Notes
+        -----
+        scikit-learn's log loss treats a probability below the float's precision as that precision,
+        so that a float32 net that is sure of the wrong class loses 16 nats and no more.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        X, y = indexable(X, y)
+        sizes = [check_int(n, "train_sizes", low=1, high=len(y)) for n in train_sizes]
+        check_int(n_repeats, "n_repeats", low=1)
+        scorer = check_scoring(estimator, scoring=scoring)
+        random_state = check_random_state(random_state)
+        excess = {name: np.empty((len(sizes), n_repeats)) for name in attacks}
+        for repeat in range(n_repeats):
+            order = random_state.permutation(len(y))
+            seed = random_state.randint(2**31 - 1)
+            clean = seed_estimator(clone(estimator), seed, overwrite=True).fit(X, y)
+            best = scorer(clean, *test)
+            for i, n in enumerate(sizes):
+                sample = _safe_indexing(X, order[:n]), _safe_indexing(y, order[:n])
+                for name, attack in attacks.items():
+                    victim = PoisonedClassifier(clean, attack)
+                    if attack is not None:
+                        victim.attack = seed_estimator(clone(attack), seed, overwrite=True)
+                    excess[name][i, repeat] = best - scorer(victim.fit(*sample), *test)
+        return cls.from_excess(sizes, excess, bounds=bounds, risk_name=risk_name, ax=ax, **plot_kw)
+
+    def plot(
+        self,
+        ax=None,
+        *,
+        std_display_style="fill_between",
+        line_kw=None,
+        fill_between_kw=None,
+        bound_kw=None,
+    ):
+        """Draw the means, one standard deviation to both sides, and the bounds.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw in; None makes a new figure.
+        std_display_style : {"fill_between"} or None, default="fill_between"
+            How to show the standard deviation over repeats.
+        line_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.plot` for the means.
+        fill_between_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.fill_between`.
+        bound_kw : dict, default=None
+            Passed to `matplotlib.axes.Axes.plot` for the bounds.
+
+        Returns
+        -------
+        self : ExcessRiskDisplay
+
+        Raises
+        ------
+        ValueError
+            If sizes, risks and bounds do not fit together.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        if std_display_style is not None:
+            check_choice(std_display_style, "std_display_style", ("fill_between",))
+        sizes, excess, bounds = self._check()
+        if ax is None:
+            _, ax = plt.subplots()
+        self.lines_, self.bounds_ = [], {}
+        self.fill_between_ = None if std_display_style is None else []
+        for name, table in excess.items():
+            # A failed fit does not take its row along; a row of them is left out.
+            masked = np.ma.masked_invalid(table)
+            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
+            (line,) = ax.plot(sizes, mean, **{"label": name, "marker": ".", **(line_kw or {})})
+            self.lines_.append(line)
+            if self.fill_between_ is not None:
+                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
+                self.fill_between_.append(ax.fill_between(sizes, mean - std, mean + std, **kwargs))
+            if name in bounds:
+                kwargs = {"linestyle": "--", "color": line.get_color(), **(bound_kw or {})}
+                (self.bounds_[name],) = ax.plot(sizes, bounds[name], **kwargs)
+        ax.set_xscale("log")
+        ax.set_xlabel("Sample size n")
+        ax.set_ylabel(self.risk_name)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _check(self):
+        sizes = np.asarray(self.train_sizes, dtype=np.float64)
+        if sizes.ndim != 1 or not (sizes > 0).all():
+            raise ValueError(f"`train_sizes` must be a list of numbers > 0, got {sizes.tolist()}")
+        excess = {name: np.asarray(table, np.float64) for name, table in self.excess.items()}
+        for name, table in excess.items():
+            if table.ndim != 2 or len(table) != len(sizes):
+                raise ValueError(
+                    f"`excess` must have a row for each of the {len(sizes)} `train_sizes`, got "
+                    f"shape {table.shape} for {name!r}"
+                )
+        bounds = {name: np.asarray(line, np.float64) for name, line in (self.bounds or {}).items()}
+        for name, line in bounds.items():
+            check_choice(name, "bounds", tuple(excess))
+            if line.shape != sizes.shape:
+                raise ValueError(
+                    f"`bounds` must have a value for each of the {len(sizes)} `train_sizes`, got "
+                    f"shape {line.shape} for {name!r}"
+                )
+        return sizes, excess, bounds

@@ -1,0 +1,173 @@
+"""The plot of excess risk over the sample size."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from skpoison import CleanLabelPGA, ExcessRiskDisplay, LabelFlip
+
+SIZES = [100, 200, 400]
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_draws_means_spread_and_bounds():
+    table = np.array([[0.4, 0.6], [0.2, 0.2], [0.1, np.nan]])
+    display = ExcessRiskDisplay.from_excess(
+        SIZES,
+        {"C = 50": table, "C = 100": 2 * table},
+        bounds={"C = 100": [3, 2, 1]},
+        risk_name="Excess loss",
+    )
+    first, second = display.lines_
+    # Fails if a failed fit takes its row along.
+    np.testing.assert_allclose(first.get_ydata(), [0.5, 0.2, 0.1])
+    np.testing.assert_array_equal(second.get_xdata(), SIZES)
+    band = display.fill_between_[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(0.6)
+    # A bound has the colour of its attack, and a line that is not the measurements'.
+    assert list(display.bounds_) == ["C = 100"]
+    bound = display.bounds_["C = 100"]
+    assert bound.get_color() == second.get_color() != first.get_color()
+    assert bound.get_linestyle() == "--"
+    np.testing.assert_array_equal(bound.get_ydata(), [3, 2, 1])
+    assert display.ax_.get_xscale() == "log"
+    assert display.ax_.get_ylabel() == "Excess loss"
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["C = 50", "C = 100"]
+
+
+def test_plot_again_on_given_axes():
+    display = ExcessRiskDisplay(train_sizes=[10], excess={"A": [[1.0]]}, bounds={"A": [2.0]})
+    _, ax = plt.subplots()
+    again = display.plot(
+        ax=ax, std_display_style=None, line_kw={"marker": "x"}, bound_kw={"linestyle": ":"}
+    )
+    assert again is display
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert display.fill_between_ is None
+    assert display.lines_[0].get_marker() == "x"
+    assert display.bounds_["A"].get_linestyle() == ":"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_sizes": [0, 1]}, "`train_sizes` must be a list of numbers > 0"),
+        ({"train_sizes": [1]}, "`excess` must have a row for each of the 1 `train_sizes`"),
+        ({"excess": {"A": [1.0, 2.0]}}, r"got shape \(2,\) for 'A'"),
+        ({"bounds": {"B": [1.0, 2.0]}}, "`bounds` must be one of 'A', got 'B'"),
+        ({"bounds": {"A": [1.0]}}, "`bounds` must have a value for each of the 2"),
+    ],
+)
+def test_what_does_not_fit_together(changes, message):
+    arguments = {"train_sizes": [1, 2], "excess": {"A": [[1.0], [2.0]]}, **changes}
+    n_figures = len(plt.get_fignums())
+    with pytest.raises(ValueError, match=message):
+        ExcessRiskDisplay.from_excess(
+            arguments.pop("train_sizes"), arguments.pop("excess"), **arguments
+        )
+    assert len(plt.get_fignums()) == n_figures
+    with pytest.raises(ValueError, match="`std_display_style` must be one of 'fill_between'"):
+        ExcessRiskDisplay(train_sizes=[1], excess={}).plot(std_display_style="bars")
+
+
+def test_from_estimator_by_hand(split_digits):
+    X, y, *test = split_digits
+    victim = LogisticRegression(C=0.1)
+    display = ExcessRiskDisplay.from_estimator(
+        victim,
+        X,
+        y,
+        attacks={"clean": None, "flips": LabelFlip(0.3)},
+        train_sizes=SIZES,
+        test=test,
+        n_repeats=2,
+        random_state=0,
+    )
+    random_state = np.random.RandomState(0)
+    for repeat in range(2):
+        order = random_state.permutation(len(y))
+        random_state.randint(2**31 - 1)
+        best = log_loss(test[1], LogisticRegression(C=0.1).fit(X, y).predict_proba(test[0]))
+        for i, n in enumerate(SIZES):
+            model = LogisticRegression(C=0.1).fit(X[order[:n]], y[order[:n]])
+            expected = log_loss(test[1], model.predict_proba(test[0])) - best
+            # Fails if the excess has the wrong sign, or samples are not drawn anew in a repeat.
+            assert display.excess["clean"][i, repeat] == pytest.approx(expected)
+    clean, flips = (display.excess[name] for name in ("clean", "flips"))
+    assert (clean > 0).all()
+    assert (flips > clean).all()
+    assert (np.diff(clean.mean(axis=1)) < 0).all()
+    assert not hasattr(victim, "coef_")
+
+
+def test_from_estimator_depends_on_its_seed_alone(digits):
+    kwargs = {
+        "attacks": {"A": CleanLabelPGA(LogisticRegression(), budget=20.0, max_iter=20)},
+        "train_sizes": [50, 100],
+        "test": digits,
+        "scoring": "accuracy",
+    }
+    one, two, other = (
+        ExcessRiskDisplay.from_estimator(
+            LogisticRegression(), *digits, random_state=seed, **kwargs
+        ).excess["A"]
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+
+
+class Recorder(BaseEstimator):
+    """An attack that keeps the rows it is given, and the seed it has."""
+
+    seen = []
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def poison(self, X, y):
+        self.seen.append((X, self.random_state))
+        return X.copy(), y.copy()
+
+
+def test_samples_are_nested_and_poisoned_by_themselves(digits):
+    X, y = digits
+    Recorder.seen.clear()
+    ExcessRiskDisplay.from_estimator(
+        LogisticRegression(),
+        X,
+        y,
+        attacks={"A": Recorder(7)},
+        train_sizes=[60, 90],
+        test=(X, y),
+        random_state=3,
+    )
+    (small, seed), (large, same_seed) = Recorder.seen
+    assert (len(small), len(large)) == (60, 90)
+    np.testing.assert_array_equal(large[:60], small)
+    assert seed == same_seed != 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"train_sizes": [301]}, ValueError, "`train_sizes` must be <= 300, got 301"),
+        ({"train_sizes": [0]}, ValueError, "`train_sizes` must be >= 1, got 0"),
+        ({"train_sizes": [0.5]}, TypeError, "`train_sizes` must be an integer"),
+        ({"n_repeats": 0}, ValueError, "`n_repeats` must be >= 1, got 0"),
+    ],
+)
+def test_bad_arguments_of_from_estimator(digits, changes, error, message):
+    kwargs = {"attacks": {"clean": None}, "train_sizes": [50], "test": digits, **changes}
+    with pytest.raises(error, match=message):
+        ExcessRiskDisplay.from_estimator(LogisticRegression(), *digits, **kwargs)
