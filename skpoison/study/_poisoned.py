@@ -1,8 +1,14 @@
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Array, Attack, Classifier, Memory
 from .._version import __version__
 from ._fingerprint import fingerprint
 from ._memory import Store
@@ -46,7 +52,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The victim's class labels.
     n_features_in_ : int
         Number of features, if the victim tells it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Feature names, if the victim tells them.
 
     Examples
@@ -64,12 +70,14 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
-    def __init__(self, estimator, attack=None, *, memory=None):
+    def __init__(
+        self, estimator: Classifier, attack: Attack | None = None, *, memory: Memory = None
+    ) -> None:
         self.estimator = estimator
         self.attack = attack
         self.memory = memory
 
-    def fit(self, X, y, **fit_params):
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> Self:
         """Poison the training data and fit the victim on them.
 
         Parameters
@@ -79,7 +87,9 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         **fit_params
-            Passed to the victim's `fit`.
+            Passed to the victim's `fit`, such as `sample_weight`: rows keep their number and order,
+            so that what belongs to a row still does. With metadata routing enabled, only what the
+            victim requests.
 
         Returns
         -------
@@ -90,6 +100,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If `attack` has no method `poison`.
         """
+        fit_params = self._routed("fit", fit_params)
         attack, X, y = self._poison(X, y)
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         self.attack_, self.estimator_ = attack, estimator
@@ -111,7 +122,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             store.keep(key, found)
         return found
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the victim, on X as it is.
 
         Parameters
@@ -127,7 +138,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Predict probabilities with the victim, on X as it is.
 
         Parameters
@@ -143,7 +154,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> Array:
         """Score the classes with the victim, on X as it is.
 
         Parameters
@@ -158,16 +169,71 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Predict logarithms of probabilities with the victim, on X as it is.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_estimator_has("score"))
+    def score(self, X: ArrayLike, y: ArrayLike, **score_params: Any) -> float:
+        """Score the victim by its own `score`, on X and y as they are.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+        y : array-like of shape (n,)
+            Their labels.
+        **score_params
+            Passed to the victim's `score`, such as `sample_weight`; with metadata routing enabled,
+            only what it requests.
+
+        Returns
+        -------
+        score : float
+            Accuracy, unless the victim says otherwise.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, **self._routed("score", score_params))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata go to the victim: those it requests for `fit` and `score`.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping.add(caller="score", callee="score")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    def _routed(self, method, params):
+        """What the victim's method is given of what ours was."""
+        if params and get_config()["enable_metadata_routing"]:
+            return process_routing(self, method, **params).estimator[method]
+        return params
+
     @property
-    def classes_(self):
+    def classes_(self) -> Array:
         return self.estimator_.classes_
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         return self.estimator_.n_features_in_
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> Array:
         return self.estimator_.feature_names_in_
 
     def __sklearn_is_fitted__(self):

@@ -1,9 +1,12 @@
 """The study itself: each attack, each fold, each value of the parameter."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -12,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from .._seeding import seed_estimator
+from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
 from ..nets._many import is_worth_a_stack
@@ -19,31 +23,33 @@ from ..nets._threads import one_thread
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
 from ._memory import Store
+from ._routing import route, rows_of
 from ._runner import Runner
 from ._tasks import take
 
 
 def robustness_curve(
-    estimator,
-    X,
-    y,
+    estimator: Classifier,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    attacks,
-    param_name,
-    param_range,
-    cv=None,
-    test=None,
-    poison="fold",
-    early_stop_on="fraction",
-    n_repeats=1,
-    scoring=None,
-    n_jobs=None,
-    memory=None,
-    fused="auto",
-    error_score=np.nan,
-    random_state=None,
-    progress=False,
-):
+    attacks: Mapping[str, Attack | None],
+    param_name: str,
+    param_range: Iterable[Any],
+    cv: Any = None,
+    test: tuple[ArrayLike, ArrayLike] | None = None,
+    poison: str = "fold",
+    early_stop_on: str = "fraction",
+    n_repeats: int = 1,
+    scoring: str | Callable[..., float] | None = None,
+    n_jobs: int | None = None,
+    memory: Memory = None,
+    fused: bool | str = "auto",
+    error_score: str | float = np.nan,
+    random_state: Seed = None,
+    progress: bool = False,
+    params: dict[str, Any] | None = None,
+) -> RobustnessCurve:
     """Score a classifier on clean data over a parameter, trained under each of several attacks.
 
     Every attack is run once for each fold and repeat, whatever the number of parameter values, and
@@ -95,6 +101,11 @@ def robustness_curve(
         Seeds all of the study: one seed for each repeat and split.
     progress : bool, default=False
         Whether to show a progress bar.
+    params : dict, default=None
+        Parameters for the `fit` of `estimator`, such as ``{"sample_weight": weights}``; of those
+        with a value for each row of X, a fit gets its rows'. With scikit-learn's metadata routing
+        enabled they go to `fit`, the scorer and the splitter, as these request them. Attacks get
+        none.
 
     Returns
     -------
@@ -136,6 +147,13 @@ def robustness_curve(
     """
     X, y = indexable(X, y)
     _, classes = check_labels(y, min_classes=2)
+    cv, scorer = check_cv(cv, y, classifier=True), check_scoring(estimator, scoring=scoring)
+    split_params, fit_params, score_params = route(params, estimator, cv, scorer)
+    if score_params and test is not None:
+        raise ValueError(
+            "`params` must not go to the scorer with a fixed `test`, whose rows they do not "
+            f"describe, got {sorted(score_params)}"
+        )
     study = _Study(
         estimator=estimator,
         attacks=_check_attacks(attacks),
@@ -143,12 +161,14 @@ def robustness_curve(
         param_range=_check_range(estimator, param_name, param_range),
         data=(X, y),
         classes=classes,
-        splits=_check_folds(cv, X, y),
+        splits=_check_folds(cv.split(X, y, **split_params)),
         test=_check_test(test),
         poison=check_choice(poison, "poison", ("fold", "dataset")),
         hold_out=_check_early_stop(estimator, early_stop_on),
         scoring=scoring,
-        scorer=check_scoring(estimator, scoring=scoring),
+        scorer=scorer,
+        fit_params=fit_params,
+        score_params=score_params,
     )
     check_int(n_repeats, "n_repeats", low=1)
     if not isinstance(fused, (bool, np.bool_)):
@@ -200,6 +220,8 @@ class _Study:
     hold_out: bool
     scoring: object
     scorer: object
+    fit_params: dict
+    score_params: dict
 
     def plan(self, name, repeat, seeds, keyed):
         """The fits of one attack and repeat, by place."""
@@ -223,7 +245,7 @@ class _Study:
     @cached_property
     def fingerprint(self):
         whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
-        return fingerprint((*whole, self.scoring))
+        return fingerprint((*whole, self.scoring, self.fit_params, self.score_params))
 
     def attack_key(self, name, repeat, split, seeds):
         if self.attacks[name] is None:
@@ -247,16 +269,21 @@ class _Study:
         """Arguments of `fit_and_score`; `poisoned` is what the attack left, None if clean."""
         train, held_out = self.splits[fit.split]
         test = self.test or take(self.data, held_out)
-        validation = None
+        X = self.data[0]
+        fit_params = rows_of(self.fit_params, X, train)
         if self.hold_out:
             whole = poisoned if poisoned is not None and self.poison == "dataset" else self.data
-            validation = take(whole, held_out)
+            fit_params["X_val"], fit_params["y_val"] = take(whole, held_out)
+        score_params = [rows_of(self.score_params, X, rows) for rows in (train, held_out)]
+        scoring = test, self.scorer, score_params
         if poisoned is not None and self.poison == "fold":
-            return fit.estimator, poisoned, None, validation, test, self.scorer
-        return fit.estimator, poisoned or self.data, train, validation, test, self.scorer
+            return fit.estimator, poisoned, None, fit_params, *scoring
+        return fit.estimator, poisoned or self.data, train, fit_params, *scoring
 
     def is_stackable(self, i, n_nets, fused):
         """Whether the nets of a value are worth training together."""
+        if self.fit_params:
+            return False
         shape = np.shape(self.data[0])
         net = self.estimator_at(i)
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
@@ -319,10 +346,8 @@ def _check_range(estimator, param_name, param_range):
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
-def _check_folds(cv, X, y):
-    splits = [
-        tuple(map(np.asarray, split)) for split in check_cv(cv, y, classifier=True).split(X, y)
-    ]
+def _check_folds(splits):
+    splits = [tuple(map(np.asarray, split)) for split in splits]
     sizes = [tuple(map(len, split)) for split in splits]
     if not sizes or any(len(size) != 2 or 0 in size for size in sizes):
         raise ValueError(

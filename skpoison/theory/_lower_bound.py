@@ -1,8 +1,11 @@
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
+from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._adversaries import constant_perturbation
 from ._checks import make_rng
@@ -47,7 +50,7 @@ class LowerBoundInstance:
     excess_bound: float
     oracle: PoisonedOracle = field(repr=False)
 
-    def objective(self, w):
+    def objective(self, w: ArrayLike) -> Any:
         """F(w) = s mu w.
 
         Parameters
@@ -62,7 +65,7 @@ class LowerBoundInstance:
         values = self.sign * self.drift * np.asarray(w, dtype=np.float64)[..., 0]
         return values if np.ndim(values) else float(values)
 
-    def excess(self, w):
+    def excess(self, w: ArrayLike) -> Any:
         """F(w) - min F = mu (1 + s w), min F being -mu at w = -s.
 
         Parameters
@@ -77,7 +80,13 @@ class LowerBoundInstance:
         return self.objective(w) + self.drift
 
 
-def lower_bound_instance(n_steps, *, total_perturbation, sign=None, random_state=None):
+def lower_bound_instance(
+    n_steps: int,
+    *,
+    total_perturbation: float,
+    sign: int | None = None,
+    random_state: AnySeed = None,
+) -> LowerBoundInstance:
     """A problem on which no algorithm beats a constant times 1/sqrt(T) + S/T: Theorem 2.3.
 
     Parameters
@@ -105,14 +114,14 @@ def lower_bound_instance(n_steps, *, total_perturbation, sign=None, random_state
     -----
     The text states the theorem and leaves its proof to an appendix that was not at hand; this is
     our instance. F(w) = s mu w on [-1, 1]. The oracle's clean gradient is s mu + 0.7 N(0, 1) and
-    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With
+    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With::
 
         r = 0.7 / (2 sqrt(T)),    mu = min(r + S/T, sqrt(1 - 0.7^2)),
 
     E g^2 = mu^2 + 0.7^2 <= 1, ||zeta|| <= 1 and sum_t ||zeta_t|| <= S: a (1, 1)-PSFO. The T
     answers are independent draws of N(s r, 0.7^2) whatever is asked, so an algorithm sees no more
     than their mean, and the two signs are at total variation distance
-    TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1],
+    TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1]::
 
         (excess_+ + excess_-) / 2 = mu (1 + (E_+ w - E_- w) / 2) >= mu (1 - TV)
                                   = 2 Phi(-1/2) mu = 0.617 mu,
