@@ -25,6 +25,8 @@ from ._stack import Member, Stack
 MAX_NUMBERS = 2_000_000
 MAX_PARAMETERS = 30_000
 MIN_NETS = 3
+# A stack with room for fewer is mostly arithmetic, and threads share a few nets badly.
+MIN_ROOM = 8
 
 
 def fit_many(
@@ -250,8 +252,8 @@ def _reason_of_size(net, n_nets, n_rows):
         return None
     if any(isinstance(layer, _ConvNd) for layer in net.module_.modules()):
         return "convolutions are slower in a stack on a CPU"
-    if _most_nets(net, n_rows) < MIN_NETS:
-        return f"{MIN_NETS} nets of this size and their batches are too large for the cache"
+    if _most_nets(net, n_rows) < MIN_ROOM:
+        return f"{MIN_ROOM} nets of this size and their batches are too large for the cache"
     is_chain = chain_of(net.module_, net._row_shape()) is not None
     if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
