@@ -1,42 +1,66 @@
-"""Results that outlive the process: a joblib.Memory by key."""
+"""Results that outlive the process: values by key, in the storage of a joblib.Memory."""
 
 import os
+import warnings
 
+import joblib
 from sklearn.utils.validation import check_memory as check_sklearn_memory
+
+from ._fingerprint import fingerprint
 
 
 def check_memory(memory):
     """Return a joblib.Memory for a path, a joblib.Memory, or None (which keeps nothing)."""
-    return check_sklearn_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
+    memory = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
+    memory = check_sklearn_memory(memory)
+    if not isinstance(memory, joblib.Memory):
+        raise TypeError(f"`memory` must be a path, a joblib.Memory or None, got {memory!r}")
+    return memory
 
 
 class Store:
-    """Values by key, kept in a joblib.Memory.
+    """Values by key, kept in a joblib.Memory; a store that fails loses time, and no result.
 
-    The keys are fingerprints, so joblib never hashes what they stand for.
+    It writes and reads the entries by itself, without `Memory.cache`, which clears all that a
+    function left where the file with its source is damaged. Each entry has the fingerprint of key
+    and value beside the value: a pickle with a wrong byte may well load.
     """
 
     def __init__(self, memory):
-        memory = check_memory(memory)
-        self.enabled = memory.location is not None
-        self._recall = memory.cache(_recall, ignore=["value"])
+        self._backend = None
+        try:
+            self._backend = check_memory(memory).store_backend
+        except OSError as error:
+            _warn(f"`memory` cannot be written, and the study goes on without it: {error}")
+        self.enabled = self._backend is not None
 
     def find(self, key):
-        """Return the value of a key, or None if there is none."""
-        if key is None or not self._recall.check_call_in_cache(key, None):
+        """Return the value of a key, or None if there is none that is whole."""
+        if key is None or not self._backend.contains_item(_address(key)):
             return None
-        value = self._recall(key, None)
-        if value is None:
-            # An entry that joblib could not read, and replaced by what it was told: nothing.
-            self._recall.call_and_shelve(key, None).clear()
-        return value
+        try:
+            mark, value = self._backend.load_item(_address(key), verbose=0)
+            if mark == fingerprint((key, value)):
+                return value
+            problem = "another content than was kept"
+        except (KeyError, FileNotFoundError):
+            return None  # Another process has cleared it.
+        except Exception as error:
+            problem = repr(error)
+        # Not removed: what is computed now takes its place, and another process may do so first.
+        _warn(f"an entry of `memory` is damaged, and computed again: {key}: {problem}")
+        return None
 
     def keep(self, key, value):
-        """Keep a value, unless the key is None."""
+        """Keep a value, unless the key is None. A value that cannot be written is a warning."""
         if key is not None:
-            self._recall(key, value)
+            entry = fingerprint((key, value)), value
+            self._backend.dump_item(_address(key), entry, verbose=0)
 
 
-def _recall(key, value):
-    """The value that a key was first given."""
-    return value
+def _address(key):
+    return "skpoison", key
+
+
+def _warn(message):
+    warnings.warn(message, UserWarning, stacklevel=4)

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -132,7 +133,14 @@ class Runner:
         """Run tasks by place; yields (place, value, error) as they end."""
         strict = self.error_score == "raise"
         calls = (delayed(attempt)(place, strict, *task) for place, task in tasks.items())
-        yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(calls)
+        try:
+            yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(calls)
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "A worker process of the study died: killed, out of memory, or crashed. "
+                "What was finished is kept if `memory` is set: the same call then continues "
+                f"where this one stopped; else set it. joblib says: {error}"
+            ) from error
 
     def _put(self, place, cell):
         if cell is None:

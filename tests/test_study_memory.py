@@ -1,0 +1,364 @@
+"""Nothing is lost: studies and saves that are killed, shared, damaged or out of disk."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from skorch.callbacks import Callback
+
+from skpoison import (
+    MLP,
+    LabelFlip,
+    NetClassifier,
+    PoisonedClassifier,
+    RobustnessCurve,
+    robustness_curve,
+)
+from skpoison.study._memory import Store
+
+NET = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=2)
+STUDY = {
+    "attacks": {"clean": None, "flips": LabelFlip(0.3)},
+    "param_name": "module__width",
+    "param_range": [2, 4],
+    "cv": 2,
+    "random_state": 0,
+}
+
+
+def assert_same_scores(a, b):
+    assert a.scores.keys() == b.scores.keys()
+    for name in a.scores:
+        np.testing.assert_array_equal(a.scores[name], b.scores[name])
+        np.testing.assert_array_equal(a.train_scores[name], b.train_scores[name])
+
+
+@pytest.fixture(scope="module")
+def curve(digits):
+    return robustness_curve(NET, *digits, **STUDY)
+
+
+# Processes. Each script imports torch once, and forks for each run of the study.
+
+PREPARE = """
+    import json, os, signal, sys, time
+    import numpy as np
+    import torch
+    from sklearn.datasets import load_digits
+    from skorch.callbacks import Callback
+    from skpoison import MLP, LabelFlip, NetClassifier, RobustnessCurve, robustness_curve
+
+    torch.set_num_threads(1)
+    folder, fused = sys.argv[1], sys.argv[2] == "fused"
+    log = os.open(f"{folder}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    class Slow(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 1:
+                os.write(log, b".")
+            time.sleep(0.01)
+
+    class Logged(LabelFlip):
+        def _relabel(self, *args):
+            os.write(log, b".")
+            return super()._relabel(*args)
+
+    X, y = load_digits(return_X_y=True)
+    net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=3, callbacks=[Slow()])
+
+    def study(path, memory):
+        curve = robustness_curve(
+            net, X[:100] / 16, y[:100], attacks={"clean": None, "flips": Logged(0.3)},
+            param_name="module__width", param_range=[2, 3, 4, 5, 6, 7], cv=4, fused=fused,
+            memory=memory, random_state=0,
+        )
+        curve.save(path)
+
+    def start(call, *args):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                call(*args)
+                os._exit(0)
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                os._exit(1)
+        return pid
+
+    def finish(pid):
+        status = os.waitpid(pid, 0)[1]
+        assert status == 0, status
+
+    def kill(pid):
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        assert status == signal.SIGKILL, f"ended before it was killed: {status}"
+"""
+
+KILLED = """
+    def begun():
+        return os.path.getsize(f"{folder}/log")
+
+    def kept():
+        return sum("output.pkl" in files for _, _, files in os.walk(f"{folder}/memory"))
+
+    finish(start(study, f"{folder}/whole.json", None))
+    before, runs = (begun(), kept()), []
+    window = 0.4 if fused else 0.24
+    for moment in np.random.default_rng(0).uniform(0, window, size=10):
+        pid = start(study, f"{folder}/never.json", f"{folder}/memory")
+        time.sleep(moment)
+        kill(pid)
+        after = begun(), kept()
+        runs.append([after[0] - before[0], after[1] - before[1]])
+        before = after
+    finish(start(study, f"{folder}/resumed.json", f"{folder}/memory"))
+    runs.append([begun() - before[0], kept() - before[1]])
+    print(json.dumps(runs))
+"""
+
+SHARED = """
+    memory = f"{folder}/memory"
+    for pid in [start(study, f"{folder}/{name}.json", memory) for name in ("one", "two")]:
+        finish(pid)
+    finish(start(study, f"{folder}/whole.json", None))
+"""
+
+SAVED = """
+    curves = [RobustnessCurve.load(f"{folder}/{name}.json") for name in "ab"]
+
+    def save_on():
+        while True:
+            for curve in curves:
+                curve.save(f"{folder}/curve.json")
+
+    found = []
+    for moment in np.random.default_rng(0).uniform(0.05, 0.2, size=10):
+        pid = start(save_on)
+        time.sleep(moment)
+        kill(pid)
+        found.append(RobustnessCurve.load(f"{folder}/curve.json").scores["a"].sum())
+    print(json.dumps(found))
+"""
+
+
+def run(code, folder, *args):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PREPARE) + textwrap.dedent(code), folder, *args],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("fused", "under_way"), [("fused", 8), ("one by one", 1)])
+def test_a_study_killed_ten_times_repeats_what_was_under_way(tmp_path, fused, under_way):
+    # Fails if results are kept at the end of a wave and not of a fit (or, stacked, of a group of
+    # 2 attacks x 4 folds), or if a temporary file is taken for an entry.
+    runs = json.loads(run(KILLED, tmp_path, fused))
+    assert len(runs) == 11
+    for begun, kept in runs:
+        assert 0 <= begun - kept <= under_way
+    # 48 fits and 4 attacks: no run began with nothing, and the last had something left to do.
+    assert sum(kept for _, kept in runs) == 52
+    assert any(begun > kept for begun, kept in runs[:-1])
+    assert 0 < runs[-1][0] < 52
+    assert runs[-1][0] == runs[-1][1]
+    whole, resumed = (RobustnessCurve.load(tmp_path / f"{n}.json") for n in ("whole", "resumed"))
+    assert_same_scores(whole, resumed)
+    assert not (tmp_path / "never.json").exists()
+
+
+def test_two_processes_share_a_folder(tmp_path):
+    # Fails if entries are written in place: one process would read half of what the other writes.
+    run(SHARED, tmp_path, "one by one")
+    one, two, whole = (RobustnessCurve.load(tmp_path / f"{n}.json") for n in ("one", "two", "whole"))
+    assert_same_scores(one, whole)
+    assert_same_scores(two, whole)
+
+
+def test_a_killed_save_leaves_a_whole_file(tmp_path):
+    # Fails if the file is written in place.
+    for name, value in (("a", 0.25), ("b", 0.75)):
+        table = {"a": np.full((2, 20_000), value)}
+        RobustnessCurve("width", [1, 2], table, table, table, 200, 100, 0.1).save(
+            tmp_path / f"{name}.json"
+        )
+    sums = json.loads(run(SAVED, tmp_path, "one by one"))
+    assert len(sums) == 10
+    assert set(sums) <= {10_000.0, 30_000.0}
+
+
+# Damage
+
+
+def entries(folder):
+    return sorted(folder.rglob("output.pkl"))
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "last byte": lambda content: content[:-1],
+    "junk": lambda content: b"junk",
+    # A pickle of another number, which loads: the eight bytes of the first float.
+    "one bit": lambda content: content.replace(b"G?", b"G>", 1),
+    "another entry": None,
+    "another pickle": lambda content: joblib_bytes({"score": 1.0}),
+}
+
+
+def joblib_bytes(value):
+    import io
+
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_computed_again_with_a_warning(digits, curve, tmp_path, damage):
+    # "one bit" and "another entry" fail if an entry that loads is taken for what was kept.
+    study = {**STUDY, "memory": tmp_path, "attacks": {"clean": None}}
+    robustness_curve(NET, *digits, **study)
+    victim, other = entries(tmp_path)[:2]
+    good = victim.read_bytes()
+    bad = other.read_bytes() if damage == "another entry" else DAMAGES[damage](good)
+    assert bad != good
+    victim.write_bytes(bad)
+    with pytest.warns(UserWarning, match="an entry of `memory` is damaged, and computed again"):
+        again = robustness_curve(NET, *digits, **study)
+    np.testing.assert_array_equal(again.scores["clean"], curve.scores["clean"])
+    # The new one stands in its place.
+    robustness_curve(NET, *digits, **study)
+
+
+def test_a_damaged_attack_is_run_again(digits, curve, tmp_path):
+    attacked = {**STUDY, "memory": tmp_path, "attacks": {"flips": LabelFlip(0.3)}}
+    robustness_curve(NET, *digits, **attacked)
+    sizes = {path: path.stat().st_size for path in entries(tmp_path)}
+    assert len(sizes) == 4 + 2
+    for path in sorted(sizes, key=sizes.get)[-2:]:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1  # a pixel
+        path.write_bytes(content)
+    with pytest.warns(UserWarning, match="damaged"):
+        again = robustness_curve(NET, *digits, **{**attacked, "param_range": [2, 4, 8]})
+    np.testing.assert_array_equal(again.scores["flips"][:2], curve.scores["flips"])
+    victim = PoisonedClassifier(NET, LabelFlip(0.3, random_state=0), memory=tmp_path / "other")
+    victim.fit(*digits)
+    (path,) = entries(tmp_path / "other")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="damaged"):
+        victim.fit(*digits)
+
+
+def test_an_entry_that_goes_away_is_no_damage(tmp_path, monkeypatch):
+    # Another process may clear the folder between the look and the reading.
+    store = Store(tmp_path)
+    store.keep("a" * 40, {"score": 0.5})
+    assert store.find("a" * 40) == {"score": 0.5}
+    for path in entries(tmp_path):
+        path.unlink()
+    monkeypatch.setattr(type(store._backend), "contains_item", lambda *args: True)
+    assert store.find("a" * 40) is None
+
+
+# Disks
+
+
+@contextmanager
+def full_disk():
+    """Writing more than 16 bytes to a file is an OSError, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_costs_the_memory_and_not_the_study(digits, curve, tmp_path):
+    # Fails if an OSError of a write comes out; or if half an entry is taken for one afterwards.
+    study = {**STUDY, "memory": tmp_path}
+    with full_disk(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        full = robustness_curve(NET, *digits, **study)
+    assert len(caught) == 10  # 8 fits and 2 attacks
+    assert all("Unable to cache to disk" in str(warning.message) for warning in caught)
+    assert_same_scores(full, curve)
+    assert entries(tmp_path) == []
+    assert_same_scores(robustness_curve(NET, *digits, **study), curve)
+    assert len(entries(tmp_path)) == 10
+
+
+@pytest.mark.parametrize("kind", ["a file in the way", "a folder of the system"])
+def test_an_unwritable_memory_is_a_warning(digits, curve, tmp_path, kind):
+    # Root may write where permissions forbid it: these two are refused to everyone.
+    (tmp_path / "file").write_text("in the way")
+    memory = tmp_path / "file" / "memory" if kind == "a file in the way" else "/proc/memory"
+    with pytest.warns(UserWarning, match="`memory` cannot be written, and the study goes on"):
+        result = robustness_curve(NET, *digits, memory=memory, **STUDY)
+    assert_same_scores(result, curve)
+    with pytest.warns(UserWarning, match="`memory` cannot be written"):
+        PoisonedClassifier(NET, LabelFlip(0.3), memory=memory).fit(*digits)
+
+
+def test_a_save_that_fails_leaves_the_old_file(curve, tmp_path):
+    # Fails if the file is written in place, or what was written by then is left behind.
+    path = tmp_path / "curve.json"
+    curve.save(path)
+    before = path.read_bytes()
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        curve.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["curve.json"]
+
+
+def test_a_saved_curve_is_json_and_no_pickle(curve, tmp_path):
+    curve.save(tmp_path / "curve.json")
+    assert json.loads(Path(tmp_path / "curve.json").read_text())["n_splits"] == 2
+    (tmp_path / "pickle").write_bytes(joblib_bytes(curve))
+    with pytest.raises(ValueError, match="must hold a RobustnessCurve in JSON"):
+        RobustnessCurve.load(tmp_path / "pickle")
+
+
+# Ctrl-C
+
+
+class Interrupting(Callback):
+    """Ctrl-C in the second epoch of one fit."""
+
+    left = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            type(self).left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_ctrl_c_in_a_training_leaves_a_resumable_state(digits, tmp_path, fused):
+    # Fails if skorch takes the interrupt for an early end of this one training, and a net that is
+    # trained by half is scored and kept.
+    net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=3, callbacks=[Interrupting()])
+    study = {**STUDY, "fused": fused, "memory": tmp_path}
+    Interrupting.left = 7
+    with pytest.raises(KeyboardInterrupt):
+        robustness_curve(net, *digits, **study)
+    # Stacked: the group of the wider nets; one by one: six fits; and in both two attacks.
+    assert len(entries(tmp_path)) == (4 if fused else 6) + 2
+    resumed = robustness_curve(net, *digits, **study)
+    assert Interrupting.left == (-1 if not fused else 7 - 4 - 3 - 4)
+    assert_same_scores(resumed, robustness_curve(net, *digits, **{**study, "memory": None}))
