@@ -270,5 +270,13 @@ def test_chained_attack_sets_parameters_of_its_own_list(digits):
     chained.set_params(labelflip=other)
     assert attacks[0].rate == 0.7
     assert chained.attacks[0] is other
-    with pytest.raises(ValueError, match="Invalid parameter 'flip__rate'"):
-        chained.set_params(flip__rate=0.1)
+    for name in ("flip__rate", "labelflip__", "rate"):
+        with pytest.raises(ValueError, match=f"Invalid parameter '{name}'"):
+            chained.set_params(**{name: 0.1})
+    assert chained.set_params() is chained
+    assert chained.set_params(attacks=attacks, randomnoise__budget=2.0) is chained
+    assert [type(attack) for attack in chained.attacks] == [LabelFlip, RandomNoise]
+    assert attacks[1].budget == 2.0
+    nested = ChainedAttack([ChainedAttack([LabelFlip(0.1)])])
+    nested.set_params(chainedattack__labelflip__rate=0.9)
+    assert nested.attacks[0].attacks[0].rate == 0.9

@@ -211,6 +211,21 @@ def test_html_escapes_names():
     assert text.count("<tr>") == 4
 
 
+def test_html_is_a_table_of_means_and_spreads():
+    # Letter for letter: a table that is broken is no table.
+    table = {"clean": np.array([[0.5, 0.7], [np.nan, 0.25], [np.nan, np.nan]])}
+    table["C"] = np.array([[0.1, 0.1], [1.0, 0.0], [0.5, 0.5]])
+    curve = RobustnessCurve("width", [2, 64, None], table, table, table, 2, 1, 1.0)
+    assert curve._repr_html_() == (
+        "<table><caption>Clean score over width: mean ± standard deviation over "
+        "2 splits x 1 repeats</caption>"
+        "<thead><tr><th>width</th><th>clean</th><th>C</th></tr></thead><tbody>"
+        "<tr><th>2</th><td>0.600 ± 0.100</td><td>0.100 ± 0.000</td></tr>"
+        "<tr><th>64</th><td>0.250 ± 0.000</td><td>0.500 ± 0.500</td></tr>"
+        "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody></table>"
+    )
+
+
 def test_display_draws_means_and_spread():
     table = noisy([0.5, 0.8, 0.7])
     curve = make_curve(table)
