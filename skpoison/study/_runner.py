@@ -69,9 +69,9 @@ class Runner:
         tasks = {}
         for places in self._group(list(arguments)):
             columns = [arguments[place] for place in places]
-            tasks[places] = (fit_and_score_many, columns, self.error_score == "raise")
+            tasks[places] = (fit_and_score_many, (columns, self.error_score == "raise"))
             if len(places) == 1:
-                tasks[places] = (fit_and_score, *columns[0])
+                tasks[places] = (fit_and_score, columns[0])
         for places, result, error in self._parallel(tasks):
             if error is not None:
                 result = [(None, error)] * len(places)
@@ -100,8 +100,7 @@ class Runner:
         tasks = {
             part: (
                 run_attack,
-                self.study.seeded_attack(*part, self.seeds),
-                *self.study.attacked(part),
+                (self.study.seeded_attack(*part, self.seeds), *self.study.attacked(part)),
             )
             for part in parts
             if poisoned[part] is None
@@ -132,9 +131,15 @@ class Runner:
     def _parallel(self, tasks):
         """Run tasks by place; yields (place, value, error) as they end."""
         strict = self.error_score == "raise"
+        # The arguments stay in their tuple: Dask would put a large one on a worker of its choice,
+        # and it would be gone with it.
         calls = (delayed(attempt)(place, strict, *task) for place, task in tasks.items())
+        # What is computed in a batch is kept when the batch ends.
+        batch_size = 1 if self.store.enabled else "auto"
         try:
-            yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(calls)
+            yield from Parallel(
+                n_jobs=self.n_jobs, batch_size=batch_size, return_as="generator_unordered"
+            )(calls)
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "A worker process of the study died: killed, out of memory, or crashed. "

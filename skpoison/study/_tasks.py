@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from ..nets import fit_many
 
 
-def attempt(place, strict, task, *args):
+def attempt(place, strict, task, args):
     """Run a task on one thread; returns (place, value, None) or (place, None, what went wrong).
 
     With `strict` an error is raised as it is.
@@ -69,10 +69,10 @@ def fit_and_score_many(columns, strict):
     try:
         fit_many(nets, data, fused=True)
     except Exception:
-        return [attempt(None, strict, fit_and_score, *column)[1:] for column in columns]
+        return [attempt(None, strict, fit_and_score, column)[1:] for column in columns]
     fit_time = (time.perf_counter() - start) / len(nets)
     return [
-        attempt(None, strict, score, net, part[:2], test, scorer, fit_time)[1:]
+        attempt(None, strict, score, (net, part[:2], test, scorer, fit_time))[1:]
         for net, part, (*_, test, scorer) in zip(nets, data, columns, strict=True)
     ]
 
