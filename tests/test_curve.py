@@ -1,4 +1,7 @@
 import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -202,6 +205,79 @@ def test_load_takes_only_curves(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match="must hold a RobustnessCurve"):
             RobustnessCurve.load(path)
+
+
+# Any file at all: a curve that is what the file says, ValueError or OSError.
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+odd_values = json_values | st.sampled_from([10**400, 1e308, -0.0, "1.5", [[1, 2]], [[[1]]], 2**31])
+table_names = st.sampled_from(["scores", "train_scores", "fit_times"])
+
+
+@st.composite
+def files(draw):
+    """The file of a curve with a value replaced, removed or added, or bytes of it damaged."""
+    tables = [{"a": noisy([0.5, 0.8], n=2), "b": noisy([0.5, 0.8], n=2)} for _ in range(3)]
+    curve = RobustnessCurve("width", [1, 2], *tables, 2, 1, 0.5)
+    state = {"format": "skpoison.RobustnessCurve", "version": 1, **asdict(curve)}
+    for table in ("scores", "train_scores", "fit_times"):
+        state[table] = {name: values.tolist() for name, values in state[table].items()}
+    how = draw(st.sampled_from(["field", "less", "more", "entry", "row", "bytes", "anything"]))
+    if how == "field":
+        state[draw(st.sampled_from(sorted(state)))] = draw(odd_values)
+    elif how == "less":
+        del state[draw(st.sampled_from(sorted(state)))]
+    elif how == "more":
+        state[draw(st.text(max_size=8))] = draw(odd_values)
+    elif how == "entry":
+        state[draw(table_names)]["a"][draw(st.integers(0, 1))][0] = draw(odd_values)
+    elif how == "row":
+        state[draw(table_names)][draw(st.sampled_from("abc"))] = draw(odd_values)
+    content = json.dumps(state).encode()
+    if how == "bytes":
+        content = bytearray(content)
+        for _ in range(draw(st.integers(1, 4))):
+            start = draw(st.integers(0, len(content)))
+            content[start : start + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return draw(st.binary(max_size=50) | json_values.map(dumps)) if how == "anything" else content
+
+
+def dumps(value):
+    return json.dumps(value).encode()
+
+
+def check_load(content):
+    """Fails if strings or nulls become numbers, or any other error comes out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "curve.json")
+        path.write_bytes(content)
+        try:
+            curve = RobustnessCurve.load(path)
+        except ValueError as exc:
+            assert "must hold a RobustnessCurve in JSON" in str(exc)  # noqa: PT017
+            return
+        state = json.loads(content)
+        for table in ("scores", "train_scores", "fit_times"):
+            for name, values in getattr(curve, table).items():
+                assert values.dtype == np.float64
+                assert values.shape == (len(curve.param_range), curve.n_splits * curve.n_repeats)
+                for row, found in zip(state[table][name], values.tolist(), strict=True):
+                    assert all(type(entry) in (int, float) for entry in row)
+                    np.testing.assert_array_equal(found, np.array(row, dtype=float))
+        curve.to_frame()
+        curve.save(path)
+        again = RobustnessCurve.load(path)
+        np.testing.assert_equal(asdict(again), asdict(curve))
+
+
+@pytest.mark.parametrize("n", [300, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.timeout(900)
+def test_fuzz_load(n):
+    settings(max_examples=n, deadline=None)(given(files())(check_load))()
 
 
 def test_html_escapes_names():

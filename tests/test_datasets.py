@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skpoison import datasets
@@ -385,10 +385,7 @@ def damaged(draw, content):
     return bytes(content)
 
 
-@settings(max_examples=200, deadline=None)
-@given(content=damaged(MNIST_FILES[IMAGES]), verify=st.booleans(), repack=st.booleans())
-@example(content=MNIST_FILES[IMAGES], verify=True, repack=True)
-def test_fuzz_idx(content, verify, repack):
+def check_idx(content, verify, repack):
     """Fails if the header, the length or the hash is not checked."""
     with tempfile.TemporaryDirectory() as folder:
         folder = write_mnist(Path(folder), images=content, packed=repack)
@@ -402,10 +399,7 @@ def test_fuzz_idx(content, verify, repack):
                 fetch_mnist(folder, verify=verify)
 
 
-@settings(max_examples=200, deadline=None)
-@given(content=damaged(PACKED), verify=st.booleans())
-@example(content=PACKED, verify=True)
-def test_fuzz_gzip(content, verify):
+def check_gzip(content, verify):
     """Fails if an error of gzip or zlib comes out, or if a bad checksum is not noticed."""
     with tempfile.TemporaryDirectory() as folder:
         folder = write_mnist(Path(folder))
@@ -419,10 +413,7 @@ def test_fuzz_gzip(content, verify):
             assert_mnist(X, y)  # gzip's checksum covers all but its own header
 
 
-@settings(max_examples=200, deadline=None)
-@given(content=damaged(CIFAR_FILES["test_batch.bin"]), verify=st.booleans())
-@example(content=CIFAR_FILES["test_batch.bin"], verify=True)
-def test_fuzz_cifar10(content, verify):
+def check_cifar10(content, verify):
     """Fails if the length, a label or the hash is not checked."""
     with tempfile.TemporaryDirectory() as folder:
         write_cifar(Path(folder), test_batch=content)
@@ -434,6 +425,23 @@ def test_fuzz_cifar10(content, verify):
         else:
             with pytest.raises(ValueError, match="test_batch"):
                 fetch_cifar10(folder, "test", verify=verify)
+
+
+FUZZ = {
+    check_idx: (MNIST_FILES[IMAGES], {"verify": st.booleans(), "repack": st.booleans()}),
+    check_gzip: (PACKED, {"verify": st.booleans()}),
+    check_cifar10: (CIFAR_FILES["test_batch.bin"], {"verify": st.booleans()}),
+}
+
+
+@pytest.mark.parametrize("n", [200, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("check", FUZZ)
+@pytest.mark.timeout(900)
+def test_fuzz(check, n):
+    content, others = FUZZ[check]
+    check(content, **dict.fromkeys(others, True))
+    fuzzed = given(content=damaged(content), **others)(check)
+    settings(max_examples=n, deadline=None)(fuzzed)()
 
 
 # Downloads

@@ -244,10 +244,7 @@ class RobustnessCurve:
             if state.pop("format") != "skpoison.RobustnessCurve" or state.pop("version") != 1:
                 raise ValueError("another format")
             for table in _TABLES:
-                state[table] = {
-                    name: np.array(values, dtype=np.float64)
-                    for name, values in state[table].items()
-                }
+                state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
             curve = cls(**state)
             curve._check()
         except OSError:
@@ -301,6 +298,13 @@ class RobustnessCurve:
             f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table>"
         )
+
+
+def _numbers(rows):
+    """The array of a table in JSON; numpy would take the strings and nulls in it for numbers."""
+    if any(type(value) not in (int, float) for row in rows for value in row):
+        raise ValueError("a table must have numbers only")
+    return np.array(rows, dtype=np.float64)
 
 
 def _row_means(table):

@@ -1,0 +1,63 @@
+"""Mutation testing with mutmut: a sample drawn with a seed, its score and its survivors.
+
+    pip install mutmut                              # 3.8; its settings are in pyproject.toml
+    python tools/mutants.py --sample 400            # in a copy of the repository: it makes mutants/
+
+Writes docs/guarantees/mutants.csv (every mutant of the sample, with its result) and survivors.diff
+beside it. Results are kept in mutants/: a run that was interrupted goes on.
+"""
+
+import argparse
+import csv
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+MUTMUT = [sys.executable, "-m", "mutmut"]
+OUT = Path(__file__).resolve().parents[1] / "docs" / "guarantees"
+
+
+def mutmut(*args):
+    done = subprocess.run([*MUTMUT, *args], capture_output=True, text=True)
+    return done.stdout
+
+
+def results():
+    """The result of every mutant by its name."""
+    lines = [line.strip() for line in mutmut("results", "--all", "true").splitlines()]
+    return dict(line.rsplit(": ", 1) for line in lines if ": " in line)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sample", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if not results():
+        # One mutant, so that all are made and the tests of each are known.
+        mutmut("run", "--max-children", "1", "skpoison.attacks._losses.x_cross_entropy__mutmut_1")
+    names = sorted(results())
+    sample = sorted(random.Random(arguments.seed).sample(names, arguments.sample))
+    found = results()
+    todo = [name for name in sample if found[name] == "not checked"]
+    for start in range(0, len(todo), 50):
+        mutmut("run", "--max-children", "1", *todo[start : start + 50])
+    found = results()
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / "mutants.csv", "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["mutant", "result"])
+        writer.writerows((name, found[name]) for name in sample)
+    survivors = [name for name in sample if found[name] in ("survived", "no tests")]
+    diffs = [f"{name}: {found[name]}\n{mutmut('show', name)}" for name in survivors]
+    (OUT / "survivors.diff").write_text("\n".join(diffs))
+    killed = len(sample) - len(survivors)
+    print(
+        f"{killed} of {len(sample)} mutants killed, {killed / len(sample):.1%}; seed "
+        f"{arguments.seed}, of {len(names)} in all"
+    )
+
+
+if __name__ == "__main__":
+    main()
