@@ -13,9 +13,11 @@ import os
 import re
 import runpy
 import struct
+import subprocess
 import sys
 import tarfile
 import tempfile
+import textwrap
 import threading
 import tracemalloc
 from pathlib import Path
@@ -38,6 +40,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 BATCHES = [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]
 N_IDX, N_BATCH = 12, 3
 RECORD = 3073
+CUT = None
 
 
 def md5(content):
@@ -54,7 +57,7 @@ def idx(array, *, magic=None, dims=None):
 def tar(members):
     """A .tar.gz of (name, content) pairs, or of (name, TarInfo changes) for special members."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
             if isinstance(content, dict):
@@ -64,7 +67,7 @@ def tar(members):
             else:
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)  # The same bytes in every process.
 
 
 RNG = np.random.default_rng(0)
@@ -77,18 +80,21 @@ CIFAR_FILES = dict(zip(BATCHES, (batch.tobytes() for batch in RECORDS), strict=T
 ARCHIVE = tar([(f"cifar-10-batches-bin/{name}", c) for name, c in CIFAR_FILES.items()])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_files():
-    """The module's tables, for the small files above (module scope: hypothesis needs that)."""
+def make_small(put):
+    """Put the module's tables for the small files above in place, by name and value."""
     hashes = {name: md5(content) for name, content in (MNIST_FILES | CIFAR_FILES).items()}
     hashes |= {f"{n}.gz": md5(gzip.compress(c, mtime=0)) for n, c in MNIST_FILES.items()}
     hashes["cifar-10-binary.tar.gz"] = md5(ARCHIVE)
+    put("_MNIST", {"train": {IMAGES: DIGITS.shape, LABELS: DIGIT_LABELS.shape}})
+    put("_CIFAR10_RECORDS", N_BATCH)
+    put("_MD5", hashes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_files():
+    """The small tables (module scope: hypothesis needs that)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            datasets, "_MNIST", {"train": {IMAGES: DIGITS.shape, LABELS: DIGIT_LABELS.shape}}
-        )
-        patch.setattr(datasets, "_CIFAR10_RECORDS", N_BATCH)
-        patch.setattr(datasets, "_MD5", hashes)
+        make_small(lambda name, value: patch.setattr(datasets, name, value))
         yield
 
 
@@ -114,11 +120,16 @@ def server(monkeypatch):
             self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(content or b"")
+            if len(content or b"") < length:
+                cut.wait(60)
 
         def log_message(self, *args):
             pass
 
     files, requests = {}, []
+    cut = threading.Event()  # Until it is set, a connection that has not sent all stays open.
+    cut.set()
+    monkeypatch.setattr(f"{__name__}.CUT", cut)
     for name, content in MNIST_FILES.items():
         packed = gzip.compress(content, mtime=0)
         files[f"{name}.gz"] = packed, len(packed)
@@ -679,6 +690,77 @@ def test_many_at_once(tmp_path, server):
         thread.join()
     assert failures == []
     assert len(tree(tmp_path)) == 2 + 6 + 1
+
+
+PROCESSES = """
+    import os, signal, sys, time
+    from pathlib import Path
+    import test_datasets as t
+    from skpoison import datasets
+    from skpoison.datasets import fetch_cifar10, fetch_mnist
+
+    url, folder, task = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    t.make_small(lambda name, value: setattr(datasets, name, value))
+    datasets._MNIST_URL = url
+    datasets._CIFAR10_URL = f"{url}cifar-10-binary.tar.gz"
+
+    def fetch():
+        t.assert_mnist(*fetch_mnist(folder))
+        t.assert_cifar(*fetch_cifar10(folder))
+
+    pids = []
+    for _ in range(1 if task == "killed" else 3):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            try:
+                fetch()
+                os._exit(0)
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                os._exit(1)
+    if task == "killed":
+        while not t.tree(folder):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(pids[0], signal.SIGKILL)
+    print([os.waitpid(pid, 0)[1] for pid in pids])
+"""
+
+
+def run_processes(folder, task):
+    script = textwrap.dedent(PROCESSES)
+    done = subprocess.run(
+        [sys.executable, "-c", script, datasets._MNIST_URL, folder, task],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip() + done.stderr
+
+
+def test_processes_fetch_at_once(tmp_path, server):
+    """Fails if downloads of two processes go into one temporary file."""
+    assert run_processes(tmp_path, "together").startswith("[0, 0, 0]")
+    written = {f"cifar-10-batches-bin/{name}" for name in BATCHES}
+    assert tree(tmp_path) == written | {f"{IMAGES}.gz", f"{LABELS}.gz"}
+
+
+def test_a_killed_download_leaves_nothing_that_looks_complete(tmp_path, server):
+    """Fails if a download is written under its own name: half of it would be taken for the file."""
+    files, requests = server
+    content, length = files[f"{IMAGES}.gz"]
+    files[f"{IMAGES}.gz"] = content[: length // 2], length
+    CUT.clear()
+    (tmp_path / "data").mkdir()
+    assert run_processes(tmp_path / "data", "killed").startswith("[9]")
+    CUT.set()
+    assert requests == [f"{IMAGES}.gz"]
+    left = tree(tmp_path / "data")
+    assert len(left) == 1
+    assert f"{IMAGES}.gz" not in left
+    files[f"{IMAGES}.gz"] = content, length
+    assert_mnist(*fetch_mnist(tmp_path / "data"))
 
 
 # The real files

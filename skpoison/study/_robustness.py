@@ -104,11 +104,16 @@ def robustness_curve(
     ------
     ValueError
         If an argument is out of its range, or all fits failed.
+    RuntimeError
+        If a worker process died. What was finished is kept in `memory`.
 
     Warns
     -----
     FitFailedWarning
         If some fits failed and `error_score` is a number.
+    UserWarning
+        If `memory` cannot be written, and nothing is kept, or an entry of it is damaged, and
+        computed again.
 
     References
     ----------
