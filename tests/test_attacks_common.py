@@ -142,6 +142,20 @@ def test_base_holds_the_box_of_an_attack_that_leaves_it(digits):
     assert Brighten(norm="l2,inf", budget=5.0, clip=None).poison(X, y)[0].max() > 1
 
 
+@pytest.mark.parametrize("attack", [Brighten(), CleanLabelPGA(LogisticRegression(), max_iter=2)])
+def test_of_rows_that_are_alike_the_first_change(attack):
+    # Fails if the sort is not stable: which rows change would be up to numpy's algorithm.
+    X, y = np.repeat([[0.2], [0.8]], 100, axis=0), np.repeat([0, 1], 100)
+    order = np.random.default_rng(0).permutation(200)
+    attack = clone(attack).set_params(norm="l2,inf", budget=0.1, max_fraction=0.25)
+    changed = attack.fit(X[order], y[order]).poison_indices_
+    assert len(changed) == 50
+    for label in (0, 1):
+        own = np.flatnonzero(y[order] == label)
+        kept = np.isin(own, changed)
+        assert (np.diff(kept.astype(int)) <= 0).all()
+
+
 @pytest.mark.parametrize("attack", FEATURE_ATTACKS, ids=name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rounding_may_leave_the_box(attack, dtype, digits):

@@ -87,3 +87,14 @@ def test_larger_rate_flips_more_of_the_same_rows():
     few = LabelFlip(0.1, random_state=0).fit(X, Y).poison_indices_
     many = LabelFlip(0.4, random_state=0).fit(X, Y).poison_indices_
     assert set(few) < set(many)
+
+
+def test_a_draw_of_zero_takes_no_class_of_probability_zero():
+    # Fails with > for >=, once in 2**53 draws.
+    class Zeros:
+        def random_sample(self, n):
+            return np.zeros(n)
+
+    attack = LabelFlip(transition=[[0.0, 1.0], [0.5, 0.5]])
+    new = attack._relabel(X[:2], np.array([0, 1]), 2, Zeros())
+    assert new.tolist() == [1, 0]

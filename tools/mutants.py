@@ -3,8 +3,8 @@
     pip install mutmut                              # 3.8; its settings are in pyproject.toml
     python tools/mutants.py --sample 150            # in a copy of the repository: it makes mutants/
 
-Writes docs/guarantees/mutants.csv (every mutant of the sample, with its result) and survivors.diff
-beside it. Results are kept in mutants/: a run that was interrupted goes on.
+Writes docs/guarantees/mutants.csv, every mutant of the sample with its result, and prints the
+survivors. Results are kept in mutants/: a run that was interrupted goes on.
 """
 
 import argparse
@@ -29,13 +29,20 @@ def mutmut(*args):
 
 
 def verify(name):
-    """Run a mutant's tests by their files: mutmut names tests, and some names hold a repr."""
+    """Run the files of tests one by one, for a mutant of which mutmut says that it timed out.
+
+    That is what it says of every pytest that ends with a usage error.
+    """
     settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", *settings["pytest_add_cli_args"]]
-    command += settings["pytest_add_cli_args_test_selection"]
-    environment = {**os.environ, "MUTANT_UNDER_TEST": name}
-    done = subprocess.run(command, cwd="mutants", env=environment, capture_output=True)
-    return {0: "survived", 1: "killed", 2: "killed at import"}[done.returncode]
+    selection = settings["pytest_add_cli_args_test_selection"]
+    options = [*settings["pytest_add_cli_args"], *[a for a in selection if a.startswith("--")]]
+    for file in [a for a in selection if not a.startswith("--")]:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", *options, file]
+        environment = {**os.environ, "MUTANT_UNDER_TEST": name}
+        done = subprocess.run(command, cwd="mutants", env=environment, capture_output=True)
+        if done.returncode != 0:
+            return {1: "killed", 2: "killed at import"}[done.returncode]
+    return "survived"
 
 
 def results():
@@ -71,8 +78,8 @@ def main():
     killed = [name for name in sample if found[name].startswith("killed")]
     if len(survivors) + len(killed) < len(sample):
         raise SystemExit(f"not all were run: {Counter(found[name] for name in sample)}")
-    diffs = [f"{name}: {found[name]}\n{mutmut('show', name)}" for name in survivors]
-    (OUT / "survivors.diff").write_text("\n".join(diffs))
+    for name in survivors:
+        print(name, mutmut("show", name))
     print(
         f"{len(killed)} of {len(sample)} mutants killed, {len(killed) / len(sample):.1%}; seed "
         f"{arguments.seed}, of {len(names)} in all"
