@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import skpoison
+import skpoison.testing
 
 ROOT = Path(skpoison.__file__).parent
 FOUNDATION = {"_validation", "_seeding", "_version"}
@@ -25,6 +26,7 @@ OURS = {
     "study": FOUNDATION | {"nets"},
     "theory": {"_validation"},
     "datasets": {"_validation"},
+    "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
     "_validation": {"numpy", "sklearn"},
@@ -36,9 +38,10 @@ OTHERS = {
     "study": {"numpy", "sklearn", "joblib", "scipy", "threadpoolctl", "tqdm"},
     "theory": {"numpy", "scipy"},
     "datasets": {"numpy", "pooch"},
+    "testing": {"numpy", "scipy", "sklearn", "torch"},
 }
 # Only inside a function that needs them, so that they stay optional.
-LAZY = {"study": {"pandas", "matplotlib"}, "datasets": {"pooch"}}
+LAZY = {"study": {"pandas", "matplotlib"}, "datasets": {"pooch"}, "testing": {"pandas"}}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
@@ -95,6 +98,7 @@ def test_files_stay_small():
 
 PUBLIC = [name for name in skpoison.__all__ if name not in ("__version__", "theory")]
 PUBLIC += [f"theory.{name}" for name in skpoison.theory.__all__]
+PUBLIC += [f"testing.{name}" for name in skpoison.testing.__all__]
 
 
 def find(name):

@@ -1,5 +1,7 @@
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -79,7 +81,9 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         **fit_params
-            Passed to the victim's `fit`.
+            Passed to the victim's `fit`, such as `sample_weight`: rows keep their number and order,
+            so that what belongs to a row still does. With metadata routing enabled, only what the
+            victim requests.
 
         Returns
         -------
@@ -90,6 +94,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If `attack` has no method `poison`.
         """
+        fit_params = self._routed("fit", fit_params)
         attack, X, y = self._poison(X, y)
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         self.attack_, self.estimator_ = attack, estimator
@@ -157,6 +162,61 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities with the victim, on X as it is.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_estimator_has("score"))
+    def score(self, X, y, **score_params):
+        """Score the victim by its own `score`, on X and y as they are.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+        y : array-like of shape (n,)
+            Their labels.
+        **score_params
+            Passed to the victim's `score`, such as `sample_weight`; with metadata routing enabled,
+            only what it requests.
+
+        Returns
+        -------
+        score : float
+            Accuracy, unless the victim says otherwise.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, **self._routed("score", score_params))
+
+    def get_metadata_routing(self):
+        """Say which metadata go to the victim: those it requests for `fit` and `score`.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping.add(caller="score", callee="score")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    def _routed(self, method, params):
+        """What the victim's method is given of what ours was."""
+        if params and get_config()["enable_metadata_routing"]:
+            return process_routing(self, method, **params).estimator[method]
+        return params
 
     @property
     def classes_(self):

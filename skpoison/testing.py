@@ -1,0 +1,388 @@
+"""The conformance suite for attacks, of this package and of others."""
+
+import importlib.util
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from ._seeding import seed_estimator
+from ._validation import check_bool, check_labels
+from .attacks import RandomNoise
+from .attacks._projections import row_norms
+from .study import PoisonedClassifier
+
+__all__ = ["check_attack"]
+
+
+def check_attack(attack, *, X=None, y=None, victim=None, idle="auto", effective=True):
+    """Check that an attack keeps to what skpoison and scikit-learn expect of one.
+
+    The counterpart of `sklearn.utils.estimator_checks.check_estimator` for attacks: the caller's
+    data stay as they are; rows keep number, order, dtype and labels of any kind; a budget of 0
+    changes nothing; equal seeds give equal bytes and global generators are left alone; budget and
+    box hold; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; data that cannot
+    be used are refused; and the attack hurts more than noise.
+
+    Parameters
+    ----------
+    attack : attack
+        An instance, cloned and seeded by each check. Give it a budget at which it is meant to hurt.
+    X : array-like of shape (n, d) or (n, c, h, w), default=None
+        Rows to attack; None: 500 of scikit-learn's digits, scaled to [0, 1].
+    y : array-like of shape (n,), default=None
+        Their labels; given together with X.
+    victim : classifier, default=None
+        What is trained on poisoned rows; None: a logistic regression.
+    idle : "auto", dict or None, default="auto"
+        Parameters under which the attack does nothing. "auto" sets every ``budget`` and ``rate``,
+        nested ones included, to 0. None: there are no such parameters, and this is not checked.
+    effective : bool, default=True
+        Whether to check that it hurts more than noise: over 5 folds, the score on clean rows must
+        lie under that of a control, with a corrected paired 95% interval [1]_. The control is the
+        victim trained on noise with the same norm of every row (`RandomNoise`) or, if labels are
+        attacked, on clean data. False for what is itself a control.
+
+    Returns
+    -------
+    passed : list of str
+        Names of the checks that were run. Those of DataFrames need pandas.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; it says what an attack must do and what this one did.
+    ValueError
+        If `idle` is "auto" and there is neither a budget nor a rate, or only one of X and y is
+        given.
+
+    References
+    ----------
+    .. [1] Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+
+    Examples
+    --------
+    >>> from skpoison import LabelFlip
+    >>> from skpoison.testing import check_attack
+    >>> "check_effective" in check_attack(LabelFlip(0.4))
+    True
+    """
+    check_bool(effective, "effective")
+    if (X is None) != (y is None):
+        raise ValueError("`X` and `y` must be given together, got only one of them")
+    is_own = X is None
+    if is_own:
+        X, y = load_digits(return_X_y=True)
+        X, y = X[:500] / 16, y[:500]
+    X, (y, _) = np.asarray(X), check_labels(y, len(X))
+    if victim is None:
+        victim = LogisticRegression(C=0.1, tol=0.01)
+    case = _Case(attack, X, y, victim, _idle_parameters(attack, idle))
+    checks = [*_CHECKS]
+    if idle is not None:
+        checks.append(check_idle)
+    if is_own:
+        checks += [check_images, check_integers]
+    if X.ndim == 2 and importlib.util.find_spec("pandas"):
+        checks.append(check_frames)
+    if effective:
+        checks.append(check_effective)
+    for check in checks:
+        check(case)
+    return [check.__name__ for check in checks]
+
+
+@dataclass
+class _Case:
+    """An attack, and what it is tried on."""
+
+    attack: object
+    X: np.ndarray
+    y: np.ndarray
+    victim: object
+    idle: dict
+
+    def fresh(self, seed=0, **params):
+        return seed_estimator(clone(self.attack).set_params(**params), seed, overwrite=True)
+
+    def require(self, condition, rule, got):
+        if not condition:
+            raise AssertionError(f"{type(self.attack).__name__} must {rule}, but {got}")
+
+    def require_equal(self, first, second, rule, got):
+        first, second = np.asarray(first), np.asarray(second)
+        same = first.shape == second.shape and first.dtype == second.dtype
+        self.require(same and np.array_equal(first, second), rule, got)
+
+
+def _idle_parameters(attack, idle):
+    if idle != "auto":
+        return idle
+    names = attack.get_params(deep=True)
+    found = {name: 0.0 for name in names if name.rpartition("__")[2] in ("budget", "rate")}
+    if not found:
+        raise ValueError(
+            "`idle` must be given for an attack without a `budget` or `rate`: the parameters "
+            f"under which it does nothing, or None, got 'auto' with {type(attack).__name__}"
+        )
+    return found
+
+
+def check_untouched(case):
+    """The caller's arrays keep their bytes, and what is returned does not share their memory."""
+    X, y = case.X.copy(), case.y.copy()
+    X_poisoned, y_poisoned = case.fresh().poison(X, y)
+    for mine, given, new, name in ((case.X, X, X_poisoned, "X"), (case.y, y, y_poisoned, "y")):
+        case.require_equal(
+            mine, given, "leave the caller's data alone", f"`poison` wrote to {name}"
+        )
+        shares = np.may_share_memory(given, new)
+        case.require(not shares, "return new arrays", f"{name} shares memory with the caller's")
+
+
+def check_rows(case):
+    """Rows keep their number, order and dtype, and `poison_indices_` are those that changed."""
+    for dtype in (np.float32, np.float64):
+        X, attack = case.X.astype(dtype), case.fresh()
+        X_new, y_new = attack.poison(X, case.y)
+        case.require(X_new.shape == X.shape, "keep the shape of X", f"made {X_new.shape} of it")
+        case.require(len(y_new) == len(case.y), "keep the length of y", f"returned {len(y_new)}")
+        case.require(X_new.dtype == dtype, f"keep the dtype {dtype.__name__}", X_new.dtype)
+        case.require(y_new.dtype == case.y.dtype, "keep the dtype of y", f"made it {y_new.dtype}")
+        # A row that is nearer to another clean row than to its own: rare unless they are shuffled.
+        own = row_norms(X_new - X)
+        near = np.mean([own < row_norms(X_new - np.roll(X, shift, axis=0)) for shift in (1, 7, -5)])
+        case.require(
+            near > 0.9, "keep the order of rows", f"{near:.0%} of them lie next to their own"
+        )
+        changed = (own > 0) | (y_new != case.y)
+        case.require_equal(
+            getattr(attack, "poison_indices_", None),
+            np.flatnonzero(changed),
+            "list the rows that changed in `poison_indices_`",
+            f"they are not the {changed.sum()} that did",
+        )
+        case.require(changed.any(), "change something", "no row is poisoned")
+        names = np.asarray(getattr(attack, "classes_", None))
+        case.require_equal(names, np.unique(case.y), "have the sorted labels in `classes_`", names)
+        known = [name for name, value in vars(attack).items() if np.shape(value) == X.shape]
+        case.require(not known, "keep no copy of the data", f"{known} has their shape")
+
+
+def check_seeds(case):
+    """Equal seeds give equal bytes, whatever came before, and no global generator moves."""
+    before = np.random.mtrand._rand.get_state()[1].copy(), torch.get_rng_state()
+    attack = case.fresh()
+    first = attack.poison(case.X, case.y)
+    after = np.random.mtrand._rand.get_state()[1], torch.get_rng_state()
+    case.require(
+        np.array_equal(before[0], after[0]) and torch.equal(before[1], after[1]),
+        "leave the global random generators alone",
+        "one of them moved",
+    )
+    for again, how in ((attack, "run again"), (case.fresh(), "made anew")):
+        for one, two in zip(first, again.poison(case.X, case.y), strict=True):
+            case.require_equal(one, two, "give equal bytes for equal seeds", f"not when {how}")
+
+
+def check_clone_and_pickle(case):
+    """Cloned or unpickled, a fitted attack poisons as before."""
+    attack = case.fresh()
+    case.require(attack.fit(case.X, case.y) is attack, "return itself from `fit`", "did not")
+    thawed = pickle.loads(pickle.dumps(attack))
+    expected = case.fresh().poison(case.X, case.y)
+    for other, how in ((thawed, "unpickled"), (clone(attack), "cloned")):
+        for one, two in zip(expected, other.poison(case.X, case.y), strict=True):
+            case.require_equal(one, two, "poison as before", f"not when {how}")
+
+
+def check_budget(case):
+    """What `norm`, `budget`, `clip`, `max_fraction` and exact rates promise, holds."""
+    attack = case.fresh()
+    X_new, y_new = attack.poison(case.X, case.y)
+    n, params = len(case.X), attack.get_params(deep=False)
+    norms = row_norms(X_new.astype(np.float64) - case.X)
+    if "budget" in params and "norm" in params:
+        total = params["norm"] == "l2,1"
+        limit = params["budget"] * (np.sqrt(n) if total else 1.0)
+        spent = norms.sum() if total else norms.max()
+        case.require(
+            spent <= limit * (1 + 1e-5),
+            f"stay within `budget` = {params['budget']} ({limit:.6g} in {params['norm']!r})",
+            f"spent {spent:.6g}",
+        )
+    if params.get("clip") is not None:
+        low, high = params["clip"]
+        case.require(
+            X_new.min() >= low - 1e-6 and X_new.max() <= high + 1e-6,
+            f"keep X inside `clip` = {params['clip']}",
+            f"reached {X_new.min():.6g} to {X_new.max():.6g}",
+        )
+    if "max_fraction" in params:
+        share = np.count_nonzero(norms) / n
+        rule = f"change at most `max_fraction` = {params['max_fraction']} of the rows"
+        case.require(share <= params["max_fraction"] + 1e-9, rule, f"changed {share}")
+    if params.get("sampling") == "exact":
+        flips, wanted = int((y_new != case.y).sum()), round(params["rate"] * n)
+        case.require(flips == wanted, f"flip exactly {wanted} labels", f"flipped {flips}")
+
+
+def check_idle(case):
+    """At a budget of 0 the data stay as they are."""
+    attack = case.fresh(**case.idle)
+    rule = f"change nothing with {case.idle}"
+    for new, old, name in zip(attack.poison(case.X, case.y), (case.X, case.y), "Xy", strict=True):
+        case.require_equal(new, old, rule, f"{name} is another")
+    case.require(len(attack.poison_indices_) == 0, rule, "`poison_indices_` is not empty")
+
+
+def check_labels_of_any_kind(case):
+    """Labels are names, not numbers: strings and gaps are poisoned as the indices are."""
+    classes, codes = np.unique(case.y, return_inverse=True)
+    _, expected = case.fresh().poison(case.X, codes)
+    names = np.array([f"class {i:03d}" for i in range(len(classes))])
+    for kind, labels in (
+        ("strings", names),
+        ("objects", names.astype(object)),
+        ("gaps", 7 * np.arange(len(classes)) - 20),
+    ):
+        _, y_new = case.fresh().poison(case.X, labels[codes])
+        case.require_equal(
+            y_new, labels[expected], f"take labels that are {kind}", "treats them in another way"
+        )
+
+
+def check_refusals(case):
+    """NaN and labels that do not match are a ValueError, and leave the attack unfitted."""
+    X_bad = case.X.astype(np.float64)
+    X_bad[0].flat[0] = np.nan
+    for what, X, y in (("NaN in X", X_bad, case.y), ("a label too few", case.X, case.y[:-1])):
+        attack = case.fresh()
+        try:
+            attack.poison(X, y)
+        except ValueError:
+            case.require(
+                not hasattr(attack, "poison_indices_"), f"stay unfitted after {what}", "did not"
+            )
+        else:
+            case.require(False, f"refuse {what} with a ValueError", "took it")
+
+
+def check_routes(case):
+    """By hand, in `PoisonedClassifier` and in a Pipeline the victim comes out the same."""
+    kinds = [name for name in ("fit_transform", "fit_resample") if hasattr(case.attack, name)]
+    case.require(
+        len(kinds) < 2 and (kinds == ["fit_transform"]) == hasattr(case.attack, "transform"),
+        "be a transformer (`fit_transform`, `transform`) or a sampler (`fit_resample`), not both",
+        f"has {[*kinds, *(['transform'] if hasattr(case.attack, 'transform') else [])]}",
+    )
+    victim = seed_estimator(clone(case.victim), 0, overwrite=False)
+    X_new, y_new = case.fresh().poison(case.X, case.y)
+    expected = clone(victim).fit(X_new, y_new).predict(case.X)
+    routes = {"PoisonedClassifier": PoisonedClassifier(victim, case.fresh())}
+    if kinds == ["fit_transform"]:
+        rule = "leave labels alone, being a transformer"
+        case.require_equal(y_new, case.y, rule, "changed some")
+        routes["a Pipeline"] = make_pipeline(case.fresh(), victim)
+        attack = case.fresh()
+        rule = "return the poisoned X from `fit_transform`"
+        case.require_equal(attack.fit_transform(case.X, case.y), X_new, rule, "it is another")
+        rule = "leave alone what is predicted: `transform` returns X"
+        case.require_equal(attack.transform(case.X), case.X, rule, "it is another")
+    if kinds == ["fit_resample"]:
+        pairs = zip(case.fresh().fit_resample(case.X, case.y), (X_new, y_new), strict=True)
+        for one, two in pairs:
+            case.require_equal(one, two, "return from `fit_resample` what `poison` does", "not so")
+    for name, route in routes.items():
+        predicted = clone(route).fit(case.X, case.y).predict(case.X)
+        rule = f"do in {name} what it does by hand"
+        case.require_equal(predicted, expected, rule, "the victim predicts otherwise")
+        cross_val_score(make_pipeline(route), case.X, case.y, cv=2, error_score="raise")
+
+
+def check_frames(case):
+    """A DataFrame and a Series come back with their index, columns and name."""
+    import pandas as pd
+
+    index = np.random.default_rng(0).permutation(len(case.X)) + 1000
+    columns = [f"feature {i}" for i in range(case.X.shape[1])]
+    X, y = pd.DataFrame(case.X, index, columns), pd.Series(case.y, index, name="label")
+    X_new, y_new = case.fresh().poison(X, y)
+    expected_X, expected_y = case.fresh().poison(case.X, case.y)
+    same = X.equals(pd.DataFrame(case.X, index, columns))
+    case.require(same, "leave the caller's DataFrame alone", "wrote to it")
+    for new, expected, assert_equal in (
+        (X_new, pd.DataFrame(expected_X, index, columns), pd.testing.assert_frame_equal),
+        (y_new, pd.Series(expected_y, index, name="label"), pd.testing.assert_series_equal),
+    ):
+        try:
+            # Up to rounding, which a surrogate amplifies: a DataFrame lies column by column.
+            assert_equal(new, expected, rtol=1e-3, atol=1e-4)
+        except AssertionError as error:
+            rule = f"return a {type(expected).__name__} where it is given one, as it does an array"
+            case.require(False, rule, f"returned another: {str(error).splitlines()[0]}")
+
+
+def check_images(case):
+    """Rows of four axes keep them."""
+    X = case.X.reshape(-1, 1, 8, 8)
+    X_new, _ = case.fresh().poison(X, case.y)
+    case.require(X_new.shape == X.shape, f"keep images of shape {X.shape}", f"made {X_new.shape}")
+
+
+def check_integers(case):
+    """Integers become float32, unscaled."""
+    pixels = (case.X > 0.5).astype(np.uint8)
+    X_new, _ = case.fresh().poison(pixels, case.y)
+    case.require(X_new.dtype == np.float32, "make integers float32", f"made them {X_new.dtype}")
+    expected, _ = case.fresh().poison(pixels.astype(np.float32), case.y)
+    case.require_equal(X_new, expected, "not scale integers", "they are not what floats become")
+
+
+def check_effective(case):
+    """The victim is worse on clean rows than under the control, beyond the spread of folds."""
+    drops, ratios = [], []
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(case.X, case.y):
+        X, y = case.X[train], case.y[train]
+        X_new, y_new = case.fresh().poison(X, y)
+        control = X
+        norms = row_norms(X_new.astype(np.float64) - X)
+        if norms.any() and np.array_equal(y_new, y):
+            clip = case.attack.get_params(deep=False).get("clip")
+            noise = RandomNoise(
+                norm="l2,inf", budget=norms.max(), norms=norms, clip=clip, random_state=0
+            )
+            control, _ = noise.poison(X, y)
+        victim = seed_estimator(clone(case.victim), 0, overwrite=False)
+        scores = [
+            clone(victim).fit(*data).score(case.X[test], case.y[test])
+            for data in ((control, y), (X_new, y_new))
+        ]
+        drops.append(scores[0] - scores[1])
+        ratios.append(len(test) / len(train))
+    mean = np.mean(drops)
+    half = student_t.ppf(0.975, 4) * np.std(drops, ddof=1) * np.sqrt(1 / 5 + np.mean(ratios))
+    case.require(
+        mean - half > 0,
+        "hurt more than noise on clean rows",
+        f"scores lie {mean:.3f} ± {half:.3f} under the control (95% interval)",
+    )
+
+
+_CHECKS = (
+    check_untouched,
+    check_rows,
+    check_seeds,
+    check_clone_and_pickle,
+    check_budget,
+    check_labels_of_any_kind,
+    check_refusals,
+    check_routes,
+)
