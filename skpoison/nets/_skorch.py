@@ -75,6 +75,22 @@ class SkorchHooks(NeuralNetClassifier):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")
 
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`, or torch Dataset
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+            In the order of `classes_`; -inf where the probability is 0 to rounding.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     @property
     def _default_callbacks(self):
         callbacks = [("epoch_timer", EpochTimer())]

@@ -19,6 +19,7 @@ from ..nets._threads import one_thread
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
 from ._memory import Store
+from ._routing import route, rows_of
 from ._runner import Runner
 from ._tasks import take
 
@@ -43,6 +44,7 @@ def robustness_curve(
     error_score=np.nan,
     random_state=None,
     progress=False,
+    params=None,
 ):
     """Score a classifier on clean data over a parameter, trained under each of several attacks.
 
@@ -93,6 +95,11 @@ def robustness_curve(
         Seeds all of the study: one seed for each repeat and split.
     progress : bool, default=False
         Whether to show a progress bar.
+    params : dict, default=None
+        Parameters for the `fit` of `estimator`, such as ``{"sample_weight": weights}``; of those
+        with a value for each row of X, a fit gets its rows'. With scikit-learn's metadata routing
+        enabled they go to `fit`, the scorer and the splitter, as these request them. Attacks get
+        none.
 
     Returns
     -------
@@ -129,6 +136,13 @@ def robustness_curve(
     """
     X, y = indexable(X, y)
     _, classes = check_labels(y, min_classes=2)
+    cv, scorer = check_cv(cv, y, classifier=True), check_scoring(estimator, scoring=scoring)
+    split_params, fit_params, score_params = route(params, estimator, cv, scorer)
+    if score_params and test is not None:
+        raise ValueError(
+            "`params` must not go to the scorer with a fixed `test`, whose rows they do not "
+            f"describe, got {sorted(score_params)}"
+        )
     study = _Study(
         estimator=estimator,
         attacks=_check_attacks(attacks),
@@ -136,12 +150,14 @@ def robustness_curve(
         param_range=_check_range(estimator, param_name, param_range),
         data=(X, y),
         classes=classes,
-        splits=_check_folds(cv, X, y),
+        splits=_check_folds(cv.split(X, y, **split_params)),
         test=_check_test(test),
         poison=check_choice(poison, "poison", ("fold", "dataset")),
         hold_out=_check_early_stop(estimator, early_stop_on),
         scoring=scoring,
-        scorer=check_scoring(estimator, scoring=scoring),
+        scorer=scorer,
+        fit_params=fit_params,
+        score_params=score_params,
     )
     check_int(n_repeats, "n_repeats", low=1)
     if not isinstance(fused, (bool, np.bool_)):
@@ -193,6 +209,8 @@ class _Study:
     hold_out: bool
     scoring: object
     scorer: object
+    fit_params: dict
+    score_params: dict
 
     def plan(self, name, repeat, seeds, keyed):
         """The fits of one attack and repeat, by place."""
@@ -216,7 +234,7 @@ class _Study:
     @cached_property
     def fingerprint(self):
         whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
-        return fingerprint((*whole, self.scoring))
+        return fingerprint((*whole, self.scoring, self.fit_params, self.score_params))
 
     def attack_key(self, name, repeat, split, seeds):
         if self.attacks[name] is None:
@@ -240,16 +258,21 @@ class _Study:
         """Arguments of `fit_and_score`; `poisoned` is what the attack left, None if clean."""
         train, held_out = self.splits[fit.split]
         test = self.test or take(self.data, held_out)
-        validation = None
+        X = self.data[0]
+        fit_params = rows_of(self.fit_params, X, train)
         if self.hold_out:
             whole = poisoned if poisoned is not None and self.poison == "dataset" else self.data
-            validation = take(whole, held_out)
+            fit_params["X_val"], fit_params["y_val"] = take(whole, held_out)
+        score_params = [rows_of(self.score_params, X, rows) for rows in (train, held_out)]
+        scoring = test, self.scorer, score_params
         if poisoned is not None and self.poison == "fold":
-            return fit.estimator, poisoned, None, validation, test, self.scorer
-        return fit.estimator, poisoned or self.data, train, validation, test, self.scorer
+            return fit.estimator, poisoned, None, fit_params, *scoring
+        return fit.estimator, poisoned or self.data, train, fit_params, *scoring
 
     def is_stackable(self, i, n_nets, fused):
         """Whether the nets of a value are worth training together."""
+        if self.fit_params:
+            return False
         shape = np.shape(self.data[0])
         net = self.estimator_at(i)
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
@@ -300,10 +323,8 @@ def _check_range(estimator, param_name, param_range):
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
-def _check_folds(cv, X, y):
-    splits = [
-        tuple(map(np.asarray, split)) for split in check_cv(cv, y, classifier=True).split(X, y)
-    ]
+def _check_folds(splits):
+    splits = [tuple(map(np.asarray, split)) for split in splits]
     sizes = [tuple(map(len, split)) for split in splits]
     if not sizes or any(len(size) != 2 or 0 in size for size in sizes):
         raise ValueError(

@@ -37,18 +37,17 @@ def run_attack(attack, X, y):
     return poisoned
 
 
-def fit_and_score(estimator, data, train, validation, test, scorer):
+def fit_and_score(estimator, data, train, fit_params, test, scorer, score_params):
     """Fit an estimator on rows `train` of the (poisoned) data and score it on the clean `test`.
 
-    `train` None means all rows. Returns a cell of the study.
+    `train` None means all rows; `score_params` is a pair, for training rows and `test`. Returns a
+    cell of the study.
     """
     X, y = data if train is None else take(data, train)
-    fit_params = {}
-    if validation is not None:
-        fit_params = dict(zip(("X_val", "y_val"), validation, strict=True))
     start = time.perf_counter()
     estimator.fit(X, y, **fit_params)
-    return score(estimator, (X, y), test, scorer, time.perf_counter() - start)
+    fit_time = time.perf_counter() - start
+    return score(estimator, (X, y), test, scorer, score_params, fit_time)
 
 
 def fit_and_score_many(columns, strict):
@@ -58,13 +57,13 @@ def fit_and_score_many(columns, strict):
     time of each fit is the group's over its size.
     """
     nets, data, parts = [], [], {}
-    for estimator, whole, train, validation, _, _ in columns:
+    for estimator, whole, train, validation, *_ in columns:
         nets.append(estimator)
         # Nets of the same rows are given the same object, which the stack then holds once.
         key = id(whole[0]), id(train)
         if key not in parts:
             parts[key] = whole if train is None else take(whole, train)
-        data.append((*parts[key], *(validation or ())))
+        data.append((*parts[key], *validation.values()))
     start = time.perf_counter()
     try:
         fit_many(nets, data, fused=True)
@@ -72,16 +71,16 @@ def fit_and_score_many(columns, strict):
         return [attempt(None, strict, fit_and_score, *column)[1:] for column in columns]
     fit_time = (time.perf_counter() - start) / len(nets)
     return [
-        attempt(None, strict, score, net, part[:2], test, scorer, fit_time)[1:]
-        for net, part, (*_, test, scorer) in zip(nets, data, columns, strict=True)
+        attempt(None, strict, score, net, part[:2], *scoring, fit_time)[1:]
+        for net, part, (_, _, _, _, *scoring) in zip(nets, data, columns, strict=True)
     ]
 
 
-def score(estimator, training, test, scorer, fit_time):
+def score(estimator, training, test, scorer, score_params, fit_time):
     """A cell of the study, of a fitted estimator."""
     return {
-        "score": float(scorer(estimator, *test)),
-        "train_score": float(scorer(estimator, *training)),
+        "score": float(scorer(estimator, *test, **score_params[1])),
+        "train_score": float(scorer(estimator, *training, **score_params[0])),
         "fit_time": fit_time,
     }
 
