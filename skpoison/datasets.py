@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._typing import Array
 from ._validation import check_bool, check_choice
 
 __all__ = ["fetch_cifar10", "fetch_mnist"]
@@ -63,7 +64,9 @@ _MD5 = {
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
 
 
-def fetch_mnist(data_home=None, split="train", verify=True):
+def fetch_mnist(
+    data_home: str | os.PathLike[str] | None = None, split: str = "train", verify: bool = True
+) -> tuple[Array, Array]:
     """Load MNIST: 28x28 grey images of handwritten digits, 10 classes.
 
     Reads the published IDX files, gzipped (``train-images-idx3-ubyte.gz``) or plain
@@ -125,7 +128,9 @@ def fetch_mnist(data_home=None, split="train", verify=True):
     return images[:, np.newaxis] / np.float32(255), labels.astype(np.int64)
 
 
-def fetch_cifar10(data_home=None, split="train", verify=True):
+def fetch_cifar10(
+    data_home: str | os.PathLike[str] | None = None, split: str = "train", verify: bool = True
+) -> tuple[Array, Array]:
     """Load CIFAR-10: 32x32 colour images of animals and vehicles, 10 classes.
 
     Reads the binary version, ``cifar-10-batches-bin/data_batch_1.bin`` to ``data_batch_5.bin``

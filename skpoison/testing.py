@@ -3,9 +3,11 @@
 import importlib.util
 import pickle
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -14,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from ._seeding import seed_estimator
+from ._typing import Attack, Classifier
 from ._validation import check_bool, check_labels
 from .attacks import RandomNoise
 from .attacks._projections import row_norms
@@ -22,7 +25,15 @@ from .study import PoisonedClassifier
 __all__ = ["check_attack"]
 
 
-def check_attack(attack, *, X=None, y=None, victim=None, idle="auto", effective=True):
+def check_attack(
+    attack: Attack,
+    *,
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    victim: Classifier | None = None,
+    idle: str | dict[str, Any] | None = "auto",
+    effective: bool = True,
+) -> list[str]:
     """Check that an attack keeps to what skpoison and scikit-learn expect of one.
 
     The counterpart of `sklearn.utils.estimator_checks.check_estimator` for attacks: the caller's
@@ -79,18 +90,19 @@ def check_attack(attack, *, X=None, y=None, victim=None, idle="auto", effective=
         raise ValueError("`X` and `y` must be given together, got only one of them")
     is_own = X is None
     if is_own:
-        X, y = load_digits(return_X_y=True)
-        X, y = X[:500] / 16, y[:500]
-    X, (y, _) = np.asarray(X), check_labels(y, len(X))
+        pixels, digits = load_digits(return_X_y=True)
+        X, y = pixels[:500] / 16, digits[:500]
+    rows = np.asarray(X)
+    labels, _ = check_labels(y, len(rows))
     if victim is None:
         victim = LogisticRegression(C=0.1, tol=0.01)
-    case = _Case(attack, X, y, victim, _idle_parameters(attack, idle))
+    case = _Case(attack, rows, labels, victim, _idle_parameters(attack, idle))
     checks = [*_CHECKS]
     if idle is not None:
         checks.append(check_idle)
     if is_own:
         checks += [check_images, check_integers]
-    if X.ndim == 2 and importlib.util.find_spec("pandas"):
+    if rows.ndim == 2 and importlib.util.find_spec("pandas"):
         checks.append(check_frames)
     if effective:
         checks.append(check_effective)

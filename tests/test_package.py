@@ -13,24 +13,26 @@ import skpoison
 import skpoison.testing
 
 ROOT = Path(skpoison.__file__).parent
-FOUNDATION = {"_validation", "_seeding", "_version"}
+FOUNDATION = {"_validation", "_seeding", "_typing", "_version"}
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
     "_validation": set(),
     "_seeding": set(),
+    "_typing": set(),
     "_version": set(),
     "attacks": FOUNDATION,
     "modules": set(),
     "nets": FOUNDATION,
     "study": FOUNDATION | {"nets"},
-    "theory": {"_validation"},
-    "datasets": {"_validation"},
+    "theory": {"_typing", "_validation"},
+    "datasets": {"_typing", "_validation"},
     "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
     "_validation": {"numpy", "sklearn"},
     "_seeding": {"sklearn"},
+    "_typing": {"joblib", "numpy"},
     "_version": set(),
     "attacks": {"numpy", "sklearn", "torch"},
     "modules": {"torch"},
@@ -134,3 +136,25 @@ def test_parameters_are_documented(name):
         if name == "NetClassifier" and parameter.name in passed_on:
             continue
         assert re.search(rf"\b{parameter.name}\b", doc), f"{name} leaves {parameter.name} out"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_signatures_are_typed(name):
+    # mypy is content with a signature that says nothing.
+    thing = find(name)
+    functions = [thing] if inspect.isfunction(thing) else inspect.getmembers_static(thing)
+    for function in functions:
+        if isinstance(function, tuple):
+            method, function = function
+            if method.startswith("_") and method != "__init__":
+                continue
+            function = getattr(function, "__func__", getattr(function, "fget", function))
+        if not inspect.isfunction(function) or not function.__module__.startswith("skpoison"):
+            continue
+        if function.__qualname__.startswith(("SkorchHooks.", "Peak.", "__create_fn__")):
+            continue  # skorch's own hooks, which a user does not call
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not inspect.Signature.empty, f"{name}: {function}"
+        for parameter in signature.parameters.values():
+            if parameter.name not in ("self", "cls"):
+                assert parameter.annotation is not inspect.Parameter.empty, f"{name}: {parameter}"

@@ -1,6 +1,7 @@
 """Attacks on training data, as scikit-learn estimators."""
 
-from ._base import BaseAttack, BaseFeatureAttack, BaseLabelAttack
+from ._base import BaseAttack, BaseFeatureAttack
+from ._base_label import BaseLabelAttack
 from ._chained import ChainedAttack
 from ._label_flip import LabelFlip
 from ._pga import CleanLabelPGA

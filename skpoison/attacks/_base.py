@@ -2,12 +2,15 @@
 
 import math
 from abc import ABCMeta, abstractmethod
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Array, Rows, Seed
 from .._validation import (
     check_choice,
     check_inside,
@@ -40,7 +43,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         The trailing axes of X.
     """
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Run the attack on (X, y) and keep what it found out, not the data.
 
         Parameters
@@ -57,7 +60,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         self.poison(X, y)
         return self
 
-    def poison(self, X, y):
+    def poison(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
@@ -174,15 +177,21 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     max_fraction = 1.0
 
     def __init__(
-        self, *, norm="l2,1", budget=300.0, clip=(0.0, 1.0), max_fraction=1.0, random_state=None
-    ):
+        self,
+        *,
+        norm: str = "l2,1",
+        budget: float = 300.0,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        max_fraction: float = 1.0,
+        random_state: Seed = None,
+    ) -> None:
         self.norm = norm
         self.budget = budget
         self.clip = clip
         self.max_fraction = max_fraction
         self.random_state = random_state
 
-    def poison(self, X, y, out=None):
+    def poison(self, X: ArrayLike, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
@@ -213,7 +222,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         _, y_poisoned = self._run(X, y, out=out)
         return out, y_poisoned
 
-    def fit_transform(self, X, y):
+    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Rows:
         """Run the attack and return the poisoned X: what the next step is trained on.
 
         Parameters
@@ -229,7 +238,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         """
         return self.poison(X, y)[0]
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Rows:
         """Return X as it is: data that are predicted or scored are not attacked.
 
         Parameters
@@ -328,68 +337,6 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-class BaseLabelAttack(BaseAttack):
-    """Base of attacks on labels: the hook `_relabel` gives new labels.
-
-    As a sampler it has `fit_resample` and no `transform`: it works in imbalanced-learn's Pipeline,
-    and in scikit-learn inside `PoisonedClassifier` (a scikit-learn transformer cannot change y).
-
-    Parameters
-    ----------
-    random_state : int, RandomState instance or None, default=None
-        What the attack's random choices depend on.
-
-    Examples
-    --------
-    An attack in two lines: all labels become the first class.
-
-    >>> import numpy as np
-    >>> from skpoison.attacks import BaseLabelAttack
-    >>> class AllFirst(BaseLabelAttack):
-    ...     def _relabel(self, X, codes, n_classes, random_state):
-    ...         return np.zeros_like(codes)
-    >>> X_poisoned, y_poisoned = AllFirst().poison([[0.0], [1.0], [2.0]], ["b", "a", "b"])
-    >>> y_poisoned.tolist()
-    ['a', 'a', 'a']
-    """
-
-    def __init__(self, *, random_state=None):
-        self.random_state = random_state
-
-    def fit_resample(self, X, y):
-        """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Training rows.
-        y : array-like of shape (n,)
-            Clean labels.
-
-        Returns
-        -------
-        X_poisoned, y_poisoned
-            As `poison` returns them.
-        """
-        return self.poison(X, y)
-
-    @abstractmethod
-    def _relabel(self, X, codes, n_classes, random_state):
-        """Hook: return new codes of shape (n,), indices into `classes_`; the inputs unchanged."""
-
-    def _poison(self, X, y, random_state):
-        codes = np.searchsorted(self.classes_, y)
-        n_classes = len(self.classes_)
-        new = np.asarray(self._relabel(X, codes, n_classes, random_state))
-        is_code = new.dtype.kind in "iu" and new.shape == codes.shape
-        if not is_code or ((new < 0) | (new >= n_classes)).any():
-            raise ValueError(
-                f"`_relabel` of {type(self).__name__} must return integers from 0 to "
-                f"{n_classes - 1} of shape {codes.shape}, got {new.dtype} of shape {new.shape}"
-            )
-        return X.copy(), self.classes_[new]
 
 
 def parts_of(n_rows, size=4096):

@@ -1,6 +1,11 @@
+from collections.abc import Sequence
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import _name_estimators
 
+from .._typing import Attack, Rows
 from ._base import BaseAttack
 
 
@@ -48,10 +53,10 @@ class ChainedAttack(BaseAttack):
     # Its attacks have seeds of their own.
     random_state = None
 
-    def __init__(self, attacks):
+    def __init__(self, attacks: Sequence[Attack]) -> None:
         self.attacks = attacks
 
-    def fit_resample(self, X, y):
+    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attacks: `poison` under the name that imbalanced-learn's Pipeline calls.
 
         Parameters
@@ -86,7 +91,7 @@ class ChainedAttack(BaseAttack):
         self.attacks_ = fitted
         return X, y
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, with `deep` those of the attacks too.
 
         Parameters
@@ -107,7 +112,7 @@ class ChainedAttack(BaseAttack):
                     params[f"{name}__{key}"] = value
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters of this object or, by ``name__parameter``, of an attack.
 
         Parameters

@@ -1,7 +1,9 @@
 import numpy as np
+from numpy.typing import ArrayLike
 
+from .._typing import Seed
 from .._validation import check_choice, check_real
-from ._base import BaseLabelAttack
+from ._base_label import BaseLabelAttack
 
 
 class LabelFlip(BaseLabelAttack):
@@ -49,7 +51,14 @@ class LabelFlip(BaseLabelAttack):
     (539, 539)
     """
 
-    def __init__(self, rate=0.1, *, transition="next", sampling="bernoulli", random_state=None):
+    def __init__(
+        self,
+        rate: float = 0.1,
+        *,
+        transition: str | ArrayLike = "next",
+        sampling: str = "bernoulli",
+        random_state: Seed = None,
+    ) -> None:
         self.rate = rate
         self.transition = transition
         self.sampling = sampling

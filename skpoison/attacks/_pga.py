@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from .._typing import Classifier, Seed
 from .._validation import check_choice, check_int, check_real
 from ._base import BaseFeatureAttack, parts_of
 from ._losses import LOSSES
@@ -112,19 +113,19 @@ class CleanLabelPGA(BaseFeatureAttack):
 
     def __init__(
         self,
-        surrogate,
+        surrogate: Classifier,
         *,
-        norm="l2,1",
-        budget=300.0,
-        loss="negated",
-        step_size="auto",
-        max_iter=100,
-        clip=(0.0, 1.0),
-        max_fraction=1.0,
-        batch_size=4096,
-        random_state=None,
-        verbose=0,
-    ):
+        norm: str = "l2,1",
+        budget: float = 300.0,
+        loss: str = "negated",
+        step_size: str | float = "auto",
+        max_iter: int = 100,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        max_fraction: float = 1.0,
+        batch_size: int = 4096,
+        random_state: Seed = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(
             norm=norm,
             budget=budget,

@@ -1,11 +1,15 @@
 """Euclidean projections of perturbations onto the two budgets of the paper."""
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from .._typing import Array
 from .._validation import check_real
+
+_Delta = TypeVar("_Delta", Array, torch.Tensor)
 
 
 def row_norms(delta):
@@ -17,7 +21,7 @@ def row_norms(delta):
     return np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
 
 
-def project_l21(delta, radius):
+def project_l21(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
 
     Every row keeps its direction, and its norm is lowered by one threshold for all (not below 0):
@@ -63,7 +67,7 @@ def project_l21(delta, radius):
     return _scale(delta, lower_l21(norms, radius), norms)
 
 
-def project_l2inf(delta, radius):
+def project_l2inf(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,inf ball: the nearest delta' with every ||delta'_i||_2 <= radius.
 
     The budget of regime B.

@@ -1,5 +1,7 @@
 import numpy as np
+from numpy.typing import ArrayLike
 
+from .._typing import Seed
 from ._base import BaseFeatureAttack
 
 
@@ -56,8 +58,14 @@ class RandomNoise(BaseFeatureAttack):
     """
 
     def __init__(
-        self, *, norm="l2,1", budget=300.0, clip=(0.0, 1.0), norms=None, random_state=None
-    ):
+        self,
+        *,
+        norm: str = "l2,1",
+        budget: float = 300.0,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        norms: ArrayLike | None = None,
+        random_state: Seed = None,
+    ) -> None:
         self.norm = norm
         self.budget = budget
         self.clip = clip

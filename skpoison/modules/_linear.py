@@ -1,4 +1,4 @@
-from torch import nn
+from torch import Tensor, nn
 
 
 class Linear(nn.Sequential):
@@ -28,6 +28,6 @@ class Linear(nn.Sequential):
     torch.Size([5, 10])
     """
 
-    def __init__(self, n_features, n_classes):
+    def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(n_features, n_classes))

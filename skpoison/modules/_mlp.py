@@ -1,6 +1,6 @@
 from numbers import Integral
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class MLP(nn.Sequential):
@@ -36,7 +36,7 @@ class MLP(nn.Sequential):
     torch.Size([5, 10])
     """
 
-    def __init__(self, n_features, n_classes, width=100, depth=1):
+    def __init__(self, n_features: int, n_classes: int, width: int = 100, depth: int = 1) -> None:
         super().__init__()
         if not isinstance(width, Integral) or width < 1:
             raise ValueError(f"`width` must be an integer >= 1, got {width!r}")

@@ -1,6 +1,6 @@
 from numbers import Integral
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class MnistConvNet(nn.Module):
@@ -36,11 +36,11 @@ class MnistConvNet(nn.Module):
 
     input_shape = (1, 28, 28)
 
-    def __init__(self, width=100, n_classes=10):
+    def __init__(self, width: int = 100, n_classes: int = 10) -> None:
         super().__init__()
         if not isinstance(width, Integral) or width < 1:
             raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
-        self.layers = nn.Sequential(
+        self.layers: nn.Module = nn.Sequential(
             nn.Conv2d(1, 10, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -53,6 +53,6 @@ class MnistConvNet(nn.Module):
             nn.Linear(width, n_classes),
         )
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Logits of shape (n, n_classes) for images of shape (n, 1, 28, 28)."""
         return self.layers(X)

@@ -1,7 +1,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class TwoLayerReLU(nn.Module):
@@ -57,8 +57,9 @@ class TwoLayerReLU(nn.Module):
     True
     """
 
-    def __init__(self, n_features, width=100, n_classes=2):
+    def __init__(self, n_features: int, width: int = 100, n_classes: int = 2) -> None:
         super().__init__()
+        self.signs: Tensor
         if width < 1:
             raise ValueError(f"`width` must be >= 1, got {width}")
         if n_classes != 2:
@@ -66,7 +67,7 @@ class TwoLayerReLU(nn.Module):
         self.weight = nn.Parameter(torch.randn(width, n_features))
         self.register_buffer("signs", torch.randint(2, (width,)) * 2.0 - 1.0)
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Logits [0, f(x)] of shape (n, 2) for rows of any shape (n, ...)."""
         hidden = torch.relu(X.flatten(1) @ self.weight.T)
         f = hidden @ self.signs / math.sqrt(len(self.signs))

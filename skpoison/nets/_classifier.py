@@ -1,13 +1,17 @@
 import math
 import warnings
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedShuffleSplit
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset
 
+from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from ._batches import TensorBatches
 from ._checks import check_parameters, check_row_shape
@@ -92,24 +96,24 @@ class NetClassifier(SkorchHooks):
 
     def __init__(
         self,
-        module,
+        module: Callable[..., torch.nn.Module],
         *,
-        lr=0.1,
-        max_epochs=10,
-        batch_size=128,
-        drop_last=True,
-        early_stopping=False,
-        validation_fraction=0.2,
-        n_iter_no_change=30,
-        device="auto",
-        random_state=None,
-        verbose=0,
-        criterion=torch.nn.CrossEntropyLoss,
-        train_split=None,
-        iterator_train=TensorBatches,
-        iterator_valid=TensorBatches,
-        **kwargs,
-    ):
+        lr: float = 0.1,
+        max_epochs: int = 10,
+        batch_size: int = 128,
+        drop_last: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        n_iter_no_change: int = 30,
+        device: str | torch.device = "auto",
+        random_state: Seed = None,
+        verbose: int = 0,
+        criterion: Callable[..., torch.nn.Module] = torch.nn.CrossEntropyLoss,
+        train_split: Any = None,
+        iterator_train: Any = TensorBatches,
+        iterator_valid: Any = TensorBatches,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             module,
             lr=lr,
@@ -129,7 +133,14 @@ class NetClassifier(SkorchHooks):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
 
-    def fit(self, X, y=None, X_val=None, y_val=None, **fit_params):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Train a new network (or go on with it, under ``warm_start``).
 
         Parameters
@@ -163,7 +174,13 @@ class NetClassifier(SkorchHooks):
         reset = not (self.warm_start and self.initialized_)
         return self._train(X, y, X_val, y_val, reset, fit_params)
 
-    def partial_fit(self, X, y=None, classes=None, **fit_params):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Train for ``max_epochs`` more epochs, without a new start.
 
         Parameters
@@ -183,7 +200,7 @@ class NetClassifier(SkorchHooks):
         """
         return self._train(X, y, None, None, not self.initialized_, fit_params, classes)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Predict the probability of each class.
 
         Parameters
@@ -202,7 +219,7 @@ class NetClassifier(SkorchHooks):
         with full_precision(self.device_):
             return super().predict_proba(X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict the class label of each row.
 
         Parameters
@@ -220,7 +237,7 @@ class NetClassifier(SkorchHooks):
         codes = proba.argmax(axis=1)
         return codes if is_dataset(X) else self.classes_[codes]
 
-    def logits(self, X):
+    def logits(self, X: torch.Tensor) -> torch.Tensor:
         """Map rows to logits, differentiably: what an attack asks of its surrogate.
 
         Parameters

@@ -1,5 +1,7 @@
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,13 @@ MIN_NETS = 3
 MIN_ROOM = 8
 
 
-def fit_many(nets, data, *, fused="auto", verbose=0):
+def fit_many(
+    nets: Sequence[NetClassifier],
+    data: Sequence[Any],
+    *,
+    fused: bool | str = "auto",
+    verbose: int = 0,
+) -> Sequence[NetClassifier]:
     """Fit several nets, those of one architecture together, each as if it were fitted alone.
 
     A stack of nets takes its steps by batched operations, which for small nets takes a fraction of
@@ -83,9 +91,10 @@ def fit_many(nets, data, *, fused="auto", verbose=0):
         raise ValueError("`nets` must be different objects, got one of them twice")
     if not isinstance(fused, (bool, np.bool_)):
         check_choice(fused, "fused", ("auto",))
-    groups, alone = {}, {}
-    shared = {}
-    seen = set()
+    groups: dict[Any, list] = {}
+    alone: dict[Any, Any] = {}
+    shared: dict[Any, Any] = {}
+    seen: set[int] = set()
     waiting = {}
     try:
         for net, part in zip(nets, data, strict=True):

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
 from skorch.callbacks import (
@@ -17,6 +18,7 @@ from skorch.dataset import Dataset
 from skorch.utils import is_dataset, noop
 from torch import nn
 
+from .._typing import Array
 from ._batches import TensorBatches
 from ._dense import chain_of, descend
 from ._random import local_seed
@@ -68,14 +70,14 @@ class SkorchHooks(NeuralNetClassifier):
             self.device = state["device"]
 
     @property
-    def device_(self):
+    def device_(self) -> torch.device:
         self.check_is_fitted()
         return next(self.module_.parameters()).device
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> Array:
         """Predict the logarithm of the probability of each class.
 
         Parameters

@@ -4,11 +4,12 @@ import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.stats import t as student_t
 
+from .._typing import Array
 from .._validation import check_choice, check_real
 
 _TABLES = ("scores", "train_scores", "fit_times")
@@ -70,15 +71,15 @@ class RobustnessCurve:
     """
 
     param_name: str
-    param_range: list
-    scores: dict
-    train_scores: dict
-    fit_times: dict
+    param_range: list[Any]
+    scores: dict[str, Array]
+    train_scores: dict[str, Array]
+    fit_times: dict[str, Array]
     n_splits: int
     n_repeats: int
     test_train_ratio: float
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Return a tidy pandas DataFrame, a row a fit.
 
         Returns
@@ -105,7 +106,7 @@ class RobustnessCurve:
         ]
         return pd.DataFrame(rows)
 
-    def peak(self, name):
+    def peak(self, name: str) -> Peak:
         """Return the parameter value with the best mean score, and that score.
 
         Parameters
@@ -126,7 +127,7 @@ class RobustnessCurve:
         best = int(np.nanargmax(means))
         return Peak(self.param_range[best], float(means[best]))
 
-    def u_shape(self, name, confidence=0.95):
+    def u_shape(self, name: str, confidence: float = 0.95) -> UShape:
         """Say how far both ends of the curve lie under its peak.
 
         The differences are paired: same fold, same seed. Three corrections keep the intervals
@@ -193,7 +194,7 @@ class RobustnessCurve:
         mean = differences.mean()
         return Drop(float(mean), float(mean - half), float(mean + half))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the curve to a JSON file, whole or not at all.
 
         Parameters
@@ -220,7 +221,7 @@ class RobustnessCurve:
             raise
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a curve that `save` wrote.
 
         Parameters

@@ -1,7 +1,13 @@
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from .._typing import Array, Attack, Classifier
 from .._validation import check_choice
+from ._curve import RobustnessCurve
 from ._robustness import robustness_curve
 
 
@@ -49,14 +55,28 @@ class RobustnessCurveDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, param_name, param_range, scores, score_name="Score on clean data"):
+    def __init__(
+        self,
+        *,
+        param_name: str,
+        param_range: Iterable[Any],
+        scores: Mapping[str, Array],
+        score_name: str = "Score on clean data",
+    ) -> None:
         self.param_name = param_name
         self.param_range = param_range
         self.scores = scores
         self.score_name = score_name
 
     @classmethod
-    def from_curve(cls, curve, *, score_name="Score on clean data", ax=None, **plot_kw):
+    def from_curve(
+        cls,
+        curve: RobustnessCurve,
+        *,
+        score_name: str = "Score on clean data",
+        ax: Any = None,
+        **plot_kw: Any,
+    ) -> Self:
         """Plot the result of a study.
 
         Parameters
@@ -85,21 +105,21 @@ class RobustnessCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Classifier,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        attacks,
-        param_name,
-        param_range,
-        score_name="Score on clean data",
-        ax=None,
-        std_display_style="fill_between",
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
-        **study_kw,
-    ):
+        attacks: Mapping[str, Attack | None],
+        param_name: str,
+        param_range: Iterable[Any],
+        score_name: str = "Score on clean data",
+        ax: Any = None,
+        std_display_style: str | None = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        fill_between_kw: dict[str, Any] | None = None,
+        errorbar_kw: dict[str, Any] | None = None,
+        **study_kw: Any,
+    ) -> Self:
         """Run a study and plot it.
 
         Parameters
@@ -142,13 +162,13 @@ class RobustnessCurveDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Any = None,
         *,
-        std_display_style="fill_between",
-        line_kw=None,
-        fill_between_kw=None,
-        errorbar_kw=None,
-    ):
+        std_display_style: str | None = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        fill_between_kw: dict[str, Any] | None = None,
+        errorbar_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the curves: means, and one standard deviation to both sides.
 
         Parameters
@@ -175,7 +195,9 @@ class RobustnessCurveDisplay:
         if ax is None:
             _, ax = plt.subplots()
         values, scale = _axis(self.param_range)
-        self.lines_, self.fill_between_, self.errorbar_ = [], None, None
+        self.lines_: Any = []
+        self.fill_between_: Any = None
+        self.errorbar_: Any = None
         if std_display_style == "fill_between":
             self.fill_between_ = []
         elif std_display_style == "errorbar":

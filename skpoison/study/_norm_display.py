@@ -1,4 +1,8 @@
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -37,11 +41,11 @@ class PerturbationNormDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, norms):
+    def __init__(self, *, norms: Mapping[str, ArrayLike]) -> None:
         self.norms = norms
 
     @classmethod
-    def from_norms(cls, norms, *, ax=None, **plot_kw):
+    def from_norms(cls, norms: Any, *, ax: Any = None, **plot_kw: Any) -> Self:
         """Plot given norms.
 
         Parameters
@@ -60,7 +64,16 @@ class PerturbationNormDisplay:
         return cls(norms=norms).plot(ax=ax, **plot_kw)
 
     @classmethod
-    def from_estimator(cls, attack, X, y, *, name=None, ax=None, **plot_kw):
+    def from_estimator(
+        cls,
+        attack: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        **plot_kw: Any,
+    ) -> Self:
         """Run an attack on features and plot its norms.
 
         Parameters
@@ -86,7 +99,7 @@ class PerturbationNormDisplay:
         norms = clone(attack).fit(X, y).perturbation_norms_
         return cls.from_norms({name or type(attack).__name__: norms}, ax=ax, **plot_kw)
 
-    def plot(self, ax=None, *, bins=50, **hist_kw):
+    def plot(self, ax: Any = None, *, bins: Any = 50, **hist_kw: Any) -> Self:
         """Draw the histograms, on the same bins.
 
         Parameters

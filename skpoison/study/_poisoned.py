@@ -1,3 +1,6 @@
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
@@ -5,6 +8,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Array, Attack, Classifier, Memory
 from .._version import __version__
 from ._fingerprint import fingerprint
 from ._memory import Store
@@ -66,12 +70,14 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
-    def __init__(self, estimator, attack=None, *, memory=None):
+    def __init__(
+        self, estimator: Classifier, attack: Attack | None = None, *, memory: Memory = None
+    ) -> None:
         self.estimator = estimator
         self.attack = attack
         self.memory = memory
 
-    def fit(self, X, y, **fit_params):
+    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> Self:
         """Poison the training data and fit the victim on them.
 
         Parameters
@@ -116,7 +122,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             store.keep(key, found)
         return found
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the victim, on X as it is.
 
         Parameters
@@ -132,7 +138,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Predict probabilities with the victim, on X as it is.
 
         Parameters
@@ -148,7 +154,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> Array:
         """Score the classes with the victim, on X as it is.
 
         Parameters
@@ -164,7 +170,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.decision_function(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> Array:
         """Predict logarithms of probabilities with the victim, on X as it is.
 
         Parameters
@@ -180,7 +186,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_log_proba(X)
 
     @available_if(_estimator_has("score"))
-    def score(self, X, y, **score_params):
+    def score(self, X: ArrayLike, y: ArrayLike, **score_params: Any) -> float:
         """Score the victim by its own `score`, on X and y as they are.
 
         Parameters
@@ -201,7 +207,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.score(X, y, **self._routed("score", score_params))
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata go to the victim: those it requests for `fit` and `score`.
 
         Returns
@@ -219,15 +225,15 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return params
 
     @property
-    def classes_(self):
+    def classes_(self) -> Array:
         return self.estimator_.classes_
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         return self.estimator_.n_features_in_
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> Array:
         return self.estimator_.feature_names_in_
 
     def __sklearn_is_fitted__(self):

@@ -1,9 +1,12 @@
 """The study itself: each attack, each fold, each value of the parameter."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -12,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from .._seeding import seed_estimator
+from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
 from ..nets._many import is_worth_a_stack
@@ -25,27 +29,27 @@ from ._tasks import take
 
 
 def robustness_curve(
-    estimator,
-    X,
-    y,
+    estimator: Classifier,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    attacks,
-    param_name,
-    param_range,
-    cv=None,
-    test=None,
-    poison="fold",
-    early_stop_on="fraction",
-    n_repeats=1,
-    scoring=None,
-    n_jobs=None,
-    memory=None,
-    fused="auto",
-    error_score=np.nan,
-    random_state=None,
-    progress=False,
-    params=None,
-):
+    attacks: Mapping[str, Attack | None],
+    param_name: str,
+    param_range: Iterable[Any],
+    cv: Any = None,
+    test: tuple[ArrayLike, ArrayLike] | None = None,
+    poison: str = "fold",
+    early_stop_on: str = "fraction",
+    n_repeats: int = 1,
+    scoring: str | Callable[..., float] | None = None,
+    n_jobs: int | None = None,
+    memory: Memory = None,
+    fused: bool | str = "auto",
+    error_score: str | float = np.nan,
+    random_state: Seed = None,
+    progress: bool = False,
+    params: dict[str, Any] | None = None,
+) -> RobustnessCurve:
     """Score a classifier on clean data over a parameter, trained under each of several attacks.
 
     Every attack is run once for each fold and repeat, whatever the number of parameter values, and

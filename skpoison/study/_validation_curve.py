@@ -1,8 +1,11 @@
 """scikit-learn's validation curve, with the nets of a value trained together."""
 
 import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import model_selection
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
@@ -12,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._typing import Array, Classifier
 from ..nets import NetClassifier, fit_many
 from ..nets._many import is_worth_a_stack
 from ._poisoned import PoisonedClassifier
@@ -19,21 +23,21 @@ from ._tasks import take
 
 
 def validation_curve(
-    estimator,
-    X,
-    y,
+    estimator: Classifier,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    param_name,
-    param_range,
-    groups=None,
-    cv=None,
-    scoring=None,
-    n_jobs=None,
-    pre_dispatch="all",
-    verbose=0,
-    error_score=np.nan,
-    params=None,
-):
+    param_name: str,
+    param_range: Iterable[Any],
+    groups: ArrayLike | None = None,
+    cv: Any = None,
+    scoring: str | Callable[..., float] | None = None,
+    n_jobs: int | None = None,
+    pre_dispatch: int | str = "all",
+    verbose: int = 0,
+    error_score: str | float = np.nan,
+    params: dict[str, Any] | None = None,
+) -> tuple[Array, Array]:
     """Like `sklearn.model_selection.validation_curve`, faster for small nets.
 
     Where the estimator is a `NetClassifier`, by itself, as the last step of a Pipeline, or in a
@@ -90,7 +94,8 @@ def validation_curve(
             )
             try:
                 scores = Parallel(n_jobs=n_jobs, pre_dispatch=pre_dispatch, verbose=verbose)(calls)
-                return tuple(np.array(part) for part in zip(*scores, strict=True))
+                train, test = zip(*scores, strict=True)
+                return np.array(train), np.array(test)
             except Exception as error:
                 # scikit-learn deals with errors, by `error_score`.
                 warnings.warn(

@@ -1,12 +1,16 @@
 """Ready adversaries for a PoisonedOracle: each maps a query to a perturbation of its gradient."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._validation import check_real
 from ._checks import check_vectors
 
 
-def constant_perturbation(direction, norm):
+def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., Any]:
     """The same perturbation in every query.
 
     Parameters
@@ -37,7 +41,9 @@ def constant_perturbation(direction, norm):
     return lambda w, gradient, query, rng: np.broadcast_to(zeta, w.shape)
 
 
-def sparse_perturbation(direction, norm, queries):
+def sparse_perturbation(
+    direction: ArrayLike, norm: float, queries: ArrayLike
+) -> Callable[..., Any]:
     """A few large perturbations: at the given queries, and none at the others.
 
     Parameters
@@ -77,7 +83,7 @@ def sparse_perturbation(direction, norm, queries):
     )
 
 
-def random_sign_perturbation(norm):
+def random_sign_perturbation(norm: float) -> Callable[..., Any]:
     """Each coordinate norm / sqrt(d) or its negative, at random: no bias, only noise.
 
     Parameters
@@ -111,7 +117,9 @@ def random_sign_perturbation(norm):
     return perturbation
 
 
-def worst_vertex_perturbation(objective, vertices, norm):
+def worst_vertex_perturbation(
+    objective: Callable[[Any], Any], vertices: ArrayLike, norm: float
+) -> Callable[..., Any]:
     """Pull SGD towards the vertex with the largest objective.
 
     A convex function is largest at a vertex of a polytope. The perturbation at w is
@@ -145,8 +153,8 @@ def worst_vertex_perturbation(objective, vertices, norm):
     array([ 0. , -0.5])
     """
     norm = check_real(norm, "norm", low=0)
-    vertices = check_vectors(vertices, "vertices", ndim=2)
-    worst = vertices[int(np.argmax([float(objective(vertex)) for vertex in vertices]))]
+    corners = check_vectors(vertices, "vertices", ndim=2)
+    worst = corners[int(np.argmax([float(objective(corner)) for corner in corners]))]
 
     def perturbation(w, gradient, query, rng):
         away = w - worst

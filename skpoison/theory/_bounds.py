@@ -1,13 +1,21 @@
 """The bounds of Section 2: convex problems."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._checks import check_values, unwrap
 
 
 def gradient_perturbation_bound(
-    perturbation_norm, *, smoothness, lipschitz, weight_radius, feature_radius
-):
+    perturbation_norm: ArrayLike,
+    *,
+    smoothness: ArrayLike,
+    lipschitz: ArrayLike,
+    weight_radius: ArrayLike,
+    feature_radius: ArrayLike,
+) -> Any:
     """How far moving a row by delta moves the gradient of a linear model: Proposition 2.1.
 
     For f(x; w) = <w, x> with ||w|| <= D and ||x|| <= R, a loss that is L-Lipschitz and alpha-smooth
@@ -63,7 +71,13 @@ def gradient_perturbation_bound(
     return unwrap((alpha * weight_radius * feature_radius + lipschitz) * norm)
 
 
-def sgd_step_size(n_steps, *, radius, gradient_bound, perturbation_bound):
+def sgd_step_size(
+    n_steps: ArrayLike,
+    *,
+    radius: ArrayLike,
+    gradient_bound: ArrayLike,
+    perturbation_bound: ArrayLike,
+) -> Any:
     """The step of Theorem 2.2: D / (sqrt(T) (G + B')).
 
     Parameters
@@ -102,8 +116,13 @@ def sgd_step_size(n_steps, *, radius, gradient_bound, perturbation_bound):
 
 
 def sgd_excess_risk_bound(
-    n_steps, *, radius, gradient_bound, perturbation_bound, total_perturbation
-):
+    n_steps: ArrayLike,
+    *,
+    radius: ArrayLike,
+    gradient_bound: ArrayLike,
+    perturbation_bound: ArrayLike,
+    total_perturbation: ArrayLike,
+) -> Any:
     """Theorem 2.2: E F(w_avg) - F(w*) <= 5 D (G + B') / (2 sqrt(T)) + 2 D sum_t ||zeta_t|| / T.
 
     For a convex F on a domain of norm <= D, w_avg the average of the T points that `projected_sgd`
@@ -155,9 +174,9 @@ def sgd_excess_risk_bound(
     ... )
     array([0.7 , 0.07])
     """
-    n_steps, radius, slope = _check_sgd(n_steps, radius, gradient_bound, perturbation_bound)
+    steps, half, slope = _check_sgd(n_steps, radius, gradient_bound, perturbation_bound)
     total = check_values(total_perturbation, "total_perturbation", low=0)
-    return unwrap(2.5 * radius * slope / np.sqrt(n_steps) + 2 * radius * total / n_steps)
+    return unwrap(2.5 * half * slope / np.sqrt(steps) + 2 * half * total / steps)
 
 
 def _check_sgd(n_steps, radius, gradient_bound, perturbation_bound):

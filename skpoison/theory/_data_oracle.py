@@ -1,6 +1,9 @@
 """The oracle that poisoned data are: what a data attack does to gradients."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from .._validation import check_choice, encode_labels
@@ -66,7 +69,15 @@ class DataOracle(PoisonedOracle):
     True
     """
 
-    def __init__(self, X, y, X_poisoned=None, y_poisoned=None, *, loss="logistic"):
+    def __init__(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_poisoned: ArrayLike | None = None,
+        y_poisoned: ArrayLike | None = None,
+        *,
+        loss: str = "logistic",
+    ) -> None:
         check_choice(loss, "loss", _LOSSES)
         rows = check_rows(X).astype(np.float64)
         signs, self.classes = check_two_classes(y, len(rows))
@@ -82,7 +93,7 @@ class DataOracle(PoisonedOracle):
         self._is_poisoned = not np.array_equal(self._clean, self._poisoned)
         super().__init__(self._clean_gradient)
 
-    def objective(self, w):
+    def objective(self, w: ArrayLike) -> Any:
         """The clean F.
 
         Parameters

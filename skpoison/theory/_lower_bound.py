@@ -1,8 +1,11 @@
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
+from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._adversaries import constant_perturbation
 from ._checks import make_rng
@@ -47,7 +50,7 @@ class LowerBoundInstance:
     excess_bound: float
     oracle: PoisonedOracle = field(repr=False)
 
-    def objective(self, w):
+    def objective(self, w: ArrayLike) -> Any:
         """F(w) = s mu w.
 
         Parameters
@@ -62,7 +65,7 @@ class LowerBoundInstance:
         values = self.sign * self.drift * np.asarray(w, dtype=np.float64)[..., 0]
         return values if np.ndim(values) else float(values)
 
-    def excess(self, w):
+    def excess(self, w: ArrayLike) -> Any:
         """F(w) - min F = mu (1 + s w), min F being -mu at w = -s.
 
         Parameters
@@ -77,7 +80,13 @@ class LowerBoundInstance:
         return self.objective(w) + self.drift
 
 
-def lower_bound_instance(n_steps, *, total_perturbation, sign=None, random_state=None):
+def lower_bound_instance(
+    n_steps: int,
+    *,
+    total_perturbation: float,
+    sign: int | None = None,
+    random_state: AnySeed = None,
+) -> LowerBoundInstance:
     """A problem on which no algorithm beats a constant times 1/sqrt(T) + S/T: Theorem 2.3.
 
     Parameters

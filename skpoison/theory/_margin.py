@@ -1,8 +1,10 @@
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
+from .._typing import AnySeed
 from .._validation import ConvergenceWarning, check_bool, check_int, check_real
 from ._checks import check_rows, check_two_classes, check_vectors, make_rng
 from ._margin_solver import MarginGame, solve
@@ -12,16 +14,16 @@ _FRESH = 8
 
 
 def ntk_margin(
-    X,
-    y,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    n_directions=1024,
-    tol=0.05,
-    max_iter=2000,
-    normalize=True,
-    directions=None,
-    random_state=None,
-):
+    n_directions: int = 1024,
+    tol: float = 0.05,
+    max_iter: int = 2000,
+    normalize: bool = True,
+    directions: ArrayLike | None = None,
+    random_state: AnySeed = None,
+) -> OptimizeResult:
     """The margin gamma of Assumption 1: how well an infinitely wide two-layer net separates rows.
 
     gamma is the largest margin min_i y_i E_z[<v(z), x_i> 1[z . x_i >= 0]] over maps v with

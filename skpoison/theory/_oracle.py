@@ -1,5 +1,8 @@
 """The poisoned stochastic first-order oracle of Section 2."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import numpy as np
 
 from ._checks import unwrap
@@ -64,7 +67,9 @@ class PoisonedOracle:
     (30, 3.0)
     """
 
-    def __init__(self, gradient, perturbation=None):
+    def __init__(
+        self, gradient: Callable[..., Any], perturbation: Callable[..., Any] | None = None
+    ) -> None:
         if not callable(gradient):
             raise TypeError(f"`gradient` must be callable, got {gradient!r}")
         if perturbation is not None and not callable(perturbation):
@@ -73,7 +78,7 @@ class PoisonedOracle:
         self.perturbation = perturbation
         self.reset()
 
-    def reset(self):
+    def reset(self) -> Self:
         """Start counting anew.
 
         Returns
@@ -86,15 +91,15 @@ class PoisonedOracle:
         return self
 
     @property
-    def total_perturbation(self):
+    def total_perturbation(self) -> Any:
         return unwrap(self._total)
 
     @property
-    def max_perturbation(self):
+    def max_perturbation(self) -> Any:
         return unwrap(self._max)
 
     @property
-    def mean_squared_gradient(self):
+    def mean_squared_gradient(self) -> Any:
         return unwrap(self._squares / self.n_queries) if self.n_queries else float("nan")
 
     def __call__(self, w, rng):

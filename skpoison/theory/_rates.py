@@ -1,6 +1,9 @@
 """The steps and the rates of the three regimes."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._validation import check_choice
 from ._checks import check_values, unwrap
@@ -9,7 +12,7 @@ from ._formulas import check_problem
 _REGIMES = ("A", "B", "C")
 
 
-def step_size(regime, *, n, perturbation_bound=0.0):
+def step_size(regime: str, *, n: ArrayLike, perturbation_bound: ArrayLike = 0.0) -> Any:
     """The constant SGD step of a regime.
 
     A: 1 / ((1 + B)^2 sqrt(n)). B: 1 / (1 + B)^2. C: 1 / sqrt(n).
@@ -53,7 +56,9 @@ def step_size(regime, *, n, perturbation_bound=0.0):
     return unwrap((1 + bound) ** -2.0 if regime == "B" else 1 / np.sqrt(n))
 
 
-def error_rate(regime, *, n, margin, failure_probability=0.05):
+def error_rate(
+    regime: str, *, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike = 0.05
+) -> Any:
     """What a regime's theorem promises: a bound on the mean error over the iterates of SGD.
 
     A: [ln^2(sqrt(n)/4) + ln(24 n/delta)] / (sqrt(n) gamma^2). B: the same numerator over n gamma^2.
@@ -98,7 +103,7 @@ def error_rate(regime, *, n, margin, failure_probability=0.05):
     [4.119, 0.041, 4.054]
     """
     check_choice(regime, "regime", _REGIMES)
-    n, gamma, delta = check_problem(n, margin, failure_probability)
+    rows, gamma, delta = check_problem(n, margin, failure_probability)
     factor = 16 if regime == "C" else 24
-    numerator = np.log(np.sqrt(n) / 4) ** 2 + np.log(factor * n / delta)
-    return unwrap(numerator / ((n if regime == "B" else np.sqrt(n)) * gamma**2))
+    numerator = np.log(np.sqrt(rows) / 4) ** 2 + np.log(factor * rows / delta)
+    return unwrap(numerator / ((rows if regime == "B" else np.sqrt(rows)) * gamma**2))

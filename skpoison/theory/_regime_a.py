@@ -1,8 +1,9 @@
 """Regime A: large perturbations of some rows, small in total."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._checks import check_values, unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
@@ -15,11 +16,11 @@ class WidthWindow(NamedTuple):
     upper: float
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> Any:
         return unwrap_bool(np.asarray(self.lower) > np.asarray(self.upper))
 
 
-def min_width(*, n, margin, failure_probability=0.05):
+def min_width(*, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike = 0.05) -> Any:
     """The width that all three regimes need: m >= [ln(n/delta) + ln^2(n)] / gamma^8.
 
     Parameters
@@ -60,7 +61,13 @@ def min_width(*, n, margin, failure_probability=0.05):
     return unwrap(capacity(n, delta) / gamma**8)
 
 
-def width_window(*, n, margin, total_perturbation, failure_probability=0.05):
+def width_window(
+    *,
+    n: ArrayLike,
+    margin: ArrayLike,
+    total_perturbation: ArrayLike,
+    failure_probability: ArrayLike = 0.05,
+) -> WidthWindow:
     """Regime A's widths: `min_width` <= m <= [n ln^4(n) + n ln^2(n/delta)] / (gamma^4 S^2).
 
     Parameters
@@ -111,7 +118,7 @@ def width_window(*, n, margin, total_perturbation, failure_probability=0.05):
     return WidthWindow(unwrap(lower.copy()), unwrap(upper.copy()))
 
 
-def total_budget(*, n, margin, failure_probability=0.05):
+def total_budget(*, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike = 0.05) -> Any:
     """Regime A's budget: the largest S for which `width_window` is not empty.
 
     S = gamma^2 sqrt(n) sqrt([ln^4(n) + ln^2(n/delta)] / [ln^2(n) + ln(n/delta)]),

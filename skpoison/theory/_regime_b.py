@@ -1,6 +1,9 @@
 """Regime B's per-sample budget, and the width that it leaves room for."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._validation import check_choice
 from ._checks import check_values, unwrap
@@ -9,8 +12,14 @@ _SLACK = 1e-9
 
 
 def per_sample_budget(
-    *, n=None, margin, width=None, n_features, failure_probability=0.05, regime="B"
-):
+    *,
+    n: ArrayLike | None = None,
+    margin: ArrayLike,
+    width: ArrayLike | None = None,
+    n_features: ArrayLike,
+    failure_probability: ArrayLike = 0.05,
+    regime: str = "B",
+) -> Any:
     """How far each row may be moved: regime B's budget, or regime A's limit.
 
     B: min{1 / (sqrt(m d) + sqrt(m ln(m/delta))), gamma / (gamma + sqrt(d) + sqrt(ln(m n/delta)))}.
@@ -74,7 +83,14 @@ def per_sample_budget(
     return unwrap(np.minimum(by_width, by_margin))
 
 
-def max_width(*, n, margin, n_features, perturbation_bound, failure_probability=0.05):
+def max_width(
+    *,
+    n: ArrayLike,
+    margin: ArrayLike,
+    n_features: ArrayLike,
+    perturbation_bound: ArrayLike,
+    failure_probability: ArrayLike = 0.05,
+) -> Any:
     """Regime B's largest width: `per_sample_budget` solved for m.
 
     The budget falls with the width; this is the (real) width at which it equals the given bound.

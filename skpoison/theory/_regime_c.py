@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._checks import unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
@@ -26,7 +27,9 @@ class FlipRateBudget(NamedTuple):
     defined: bool
 
 
-def flip_rate_budget(*, n, margin, failure_probability=0.05):
+def flip_rate_budget(
+    *, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike = 0.05
+) -> FlipRateBudget:
     """Regime C's budget: the rate beta of flipped labels that Theorem 3.3 tolerates.
 
     With N = ln(n/delta) + ln^2(n),

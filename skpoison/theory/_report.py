@@ -1,7 +1,10 @@
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
+from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._checks import check_rows, check_two_classes, check_values
 from ._margin import ntk_margin
@@ -40,7 +43,7 @@ class RegimePromise:
     reasons: tuple[str, ...]
 
     @property
-    def vacuous(self):
+    def vacuous(self) -> bool:
         return bool(self.reasons)
 
 
@@ -67,11 +70,11 @@ class TheoryReport:
     regimes: dict[str, RegimePromise]
 
     @property
-    def vacuous(self):
+    def vacuous(self) -> bool:
         """Whether no theorem promises anything."""
         return all(promise.vacuous for promise in self.regimes.values())
 
-    def to_dict(self):
+    def to_dict(self) -> list[dict[str, Any]]:
         """One flat dict a regime, in a list: for ``pandas.DataFrame``.
 
         Returns
@@ -103,17 +106,17 @@ class TheoryReport:
 
 
 def theory_report(
-    X,
-    y,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    width=None,
-    total_perturbation=0.0,
-    perturbation_bound=0.0,
-    flip_rate=0.0,
-    failure_probability=0.05,
-    margin=None,
-    random_state=None,
-):
+    width: int | None = None,
+    total_perturbation: float = 0.0,
+    perturbation_bound: float = 0.0,
+    flip_rate: float = 0.0,
+    failure_probability: float = 0.05,
+    margin: OptimizeResult | None = None,
+    random_state: AnySeed = None,
+) -> TheoryReport:
     """What Theorems 3.1 to 3.3 promise for these data, and whether they are vacuous for this n.
 
     Parameters

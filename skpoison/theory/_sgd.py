@@ -1,12 +1,25 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 
+from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._checks import check_vectors, make_rng
 from ._oracle import squared_norms
 
 
-def projected_sgd(oracle, w0, *, n_steps, radius, step_size, random_state=None):
+def projected_sgd(
+    oracle: Callable[..., Any],
+    w0: ArrayLike,
+    *,
+    n_steps: int,
+    radius: float,
+    step_size: float,
+    random_state: AnySeed = None,
+) -> OptimizeResult:
     """Projected SGD on the ball of a radius; returns the average of the points it queried.
 
     w_{t+1} is the projection of w_t - step_size g_t, g_t being the oracle's answer at w_t. The

@@ -1,0 +1,69 @@
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._typing import Rows, Seed
+from ._base import BaseAttack
+
+
+class BaseLabelAttack(BaseAttack):
+    """Base of attacks on labels: the hook `_relabel` gives new labels.
+
+    As a sampler it has `fit_resample` and no `transform`: it works in imbalanced-learn's Pipeline,
+    and in scikit-learn inside `PoisonedClassifier` (a scikit-learn transformer cannot change y).
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        What the attack's random choices depend on.
+
+    Examples
+    --------
+    An attack in two lines: all labels become the first class.
+
+    >>> import numpy as np
+    >>> from skpoison.attacks import BaseLabelAttack
+    >>> class AllFirst(BaseLabelAttack):
+    ...     def _relabel(self, X, codes, n_classes, random_state):
+    ...         return np.zeros_like(codes)
+    >>> X_poisoned, y_poisoned = AllFirst().poison([[0.0], [1.0], [2.0]], ["b", "a", "b"])
+    >>> y_poisoned.tolist()
+    ['a', 'a', 'a']
+    """
+
+    def __init__(self, *, random_state: Seed = None) -> None:
+        self.random_state = random_state
+
+    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+        """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Training rows.
+        y : array-like of shape (n,)
+            Clean labels.
+
+        Returns
+        -------
+        X_poisoned, y_poisoned
+            As `poison` returns them.
+        """
+        return self.poison(X, y)
+
+    @abstractmethod
+    def _relabel(self, X, codes, n_classes, random_state):
+        """Hook: return new codes of shape (n,), indices into `classes_`; the inputs unchanged."""
+
+    def _poison(self, X, y, random_state):
+        codes = np.searchsorted(self.classes_, y)
+        n_classes = len(self.classes_)
+        new = np.asarray(self._relabel(X, codes, n_classes, random_state))
+        is_code = new.dtype.kind in "iu" and new.shape == codes.shape
+        if not is_code or ((new < 0) | (new >= n_classes)).any():
+            raise ValueError(
+                f"`_relabel` of {type(self).__name__} must return integers from 0 to "
+                f"{n_classes - 1} of shape {codes.shape}, got {new.dtype} of shape {new.shape}"
+            )
+        return X.copy(), self.classes_[new]
