@@ -242,7 +242,7 @@ class NetClassifier(SkorchHooks):
 
         Parameters
         ----------
-        X : torch.Tensor of shape (n, *input_shape_)
+        X : torch.Tensor of shape (n, ...)
             Rows as given to `fit`, of any float dtype, on any device.
 
         Returns

@@ -52,7 +52,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The victim's class labels.
     n_features_in_ : int
         Number of features, if the victim tells it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Feature names, if the victim tells them.
 
     Examples

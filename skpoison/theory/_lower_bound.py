@@ -114,14 +114,14 @@ def lower_bound_instance(
     -----
     The text states the theorem and leaves its proof to an appendix that was not at hand; this is
     our instance. F(w) = s mu w on [-1, 1]. The oracle's clean gradient is s mu + 0.7 N(0, 1) and
-    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With
+    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With::
 
         r = 0.7 / (2 sqrt(T)),    mu = min(r + S/T, sqrt(1 - 0.7^2)),
 
     E g^2 = mu^2 + 0.7^2 <= 1, ||zeta|| <= 1 and sum_t ||zeta_t|| <= S: a (1, 1)-PSFO. The T
     answers are independent draws of N(s r, 0.7^2) whatever is asked, so an algorithm sees no more
     than their mean, and the two signs are at total variation distance
-    TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1],
+    TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1]::
 
         (excess_+ + excess_-) / 2 = mu (1 + (E_+ w - E_- w) / 2) >= mu (1 - TV)
                                   = 2 Phi(-1/2) mu = 0.617 mu,

@@ -1,0 +1,52 @@
+"""
+Depth instead of width
+======================
+
+The paper's theory is about one hidden layer. With width 64 and more layers of it, clean training
+does not care about depth, and with 30% of the labels flipped no difference is beyond its interval.
+Poisoned features are another matter: five layers are worse than three by 0.11 (95% interval 0.04 to
+0.19), so that the curve falls with depth as it does not with width at this budget.
+"""
+
+from sklearn.datasets import load_digits
+from skorch.callbacks import LRScheduler
+
+from skpoison import (
+    MLP,
+    CleanLabelPGA,
+    LabelFlip,
+    NetClassifier,
+    RobustnessCurveDisplay,
+    robustness_curve,
+)
+
+X, y = load_digits(return_X_y=True)
+decay = LRScheduler(policy="CosineAnnealingLR", T_max=30)
+net = NetClassifier(
+    MLP, module__width=64, lr=0.2, batch_size=32, max_epochs=30, callbacks=[("decay", decay)]
+)
+
+# %%
+# Any parameter can be varied: here ``module__depth``, one to five hidden layers of 64 units.
+curve = robustness_curve(
+    net,
+    X / 16,
+    y,
+    attacks={
+        "clean": None,
+        "features, B = 1": CleanLabelPGA(net, norm="l2,inf", budget=1.0),
+        "labels, 30%": LabelFlip(0.3),
+    },
+    param_name="module__depth",
+    param_range=[1, 2, 3, 4, 5],
+    random_state=0,
+)
+display = RobustnessCurveDisplay.from_curve(curve, score_name="Accuracy on clean data")
+display.ax_.set(xlabel="Hidden layers", xticks=curve.param_range)
+
+# %%
+for name in curve.scores:
+    peak, left, right, is_u = curve.u_shape(name)
+    print(f"{name}: best depth {peak.param}, {'a U' if is_u else 'no U'}")
+    print(f"  depth 1 {left.mean:.3f} [{left.low:.3f}, {left.high:.3f}] under the peak")
+    print(f"  depth 5 {right.mean:.3f} [{right.low:.3f}, {right.high:.3f}] under the peak")
