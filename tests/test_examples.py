@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from sklearn.datasets import load_iris
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,7 +68,9 @@ def test_theory_examples(tmp_path, name):
 def test_readme_blocks_run_in_turn(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    X.assign(label=y).to_csv("table.csv", index=False)
     names = {}
     for block in blocks:
         exec(block, names)

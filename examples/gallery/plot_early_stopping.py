@@ -3,8 +3,9 @@ Early stopping as a defence
 ===========================
 
 A net that stops when its validation accuracy does not rise loses as much to flipped labels as one
-that trains to the end: the differences, at most 0.02, lie within the spread of the folds, and go
-both ways. The rows that tell it when to stop are as poisoned as the others.
+that trains to the end: the differences are at most 0.02, go both ways, and lie within the spread of
+the folds. On clean labels it costs 0.01, as a fifth of the rows is held out. The rows that tell it
+when to stop are as poisoned as the others.
 """
 
 import matplotlib.pyplot as plt
