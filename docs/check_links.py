@@ -20,7 +20,7 @@ class Page(HTMLParser):
         self.links += [attrs[name] for name in ("href", "src") if attrs.get(name)]
 
 
-pages = {path: Page(path) for path in SITE.rglob("*.html")}
+pages = {path: Page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
 broken, n_links = [], 0
 for path, page in pages.items():
     for link in page.links:

@@ -14,7 +14,6 @@ release = version = skpoison.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -24,7 +23,6 @@ exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.r
 templates_path = ["_templates"]
 default_role = "literal"  # In docstrings `name` is code.
 
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 numpydoc_show_class_members = False  # templates/autosummary/class.rst lists them
@@ -50,12 +48,14 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "skpoison"
+html_css_files = ["wide.css"]
+html_sidebars = {"*": []}  # Pages of the first level have no sections beside them.
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 4,
 }
 
 
