@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -71,9 +72,11 @@ def test_readme_blocks_run_in_turn(tmp_path, monkeypatch):
     assert len(blocks) == 4
     X, y = load_iris(return_X_y=True, as_frame=True)
     X.assign(label=y).to_csv("table.csv", index=False)
-    names = {}
+    # A module, as a script is one: pickle looks an own attack's class up in it.
+    script = ModuleType("readme_script")
+    monkeypatch.setitem(sys.modules, script.__name__, script)
     for block in blocks:
-        exec(block, names)
+        exec(block, vars(script))
     assert Path("curve.png").exists()
     plt.close("all")
 

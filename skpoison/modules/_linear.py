@@ -1,4 +1,4 @@
-from torch import Tensor, nn
+from torch import nn
 
 
 class Linear(nn.Sequential):

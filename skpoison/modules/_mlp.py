@@ -1,6 +1,6 @@
 from numbers import Integral
 
-from torch import Tensor, nn
+from torch import nn
 
 
 class MLP(nn.Sequential):
