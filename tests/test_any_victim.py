@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
@@ -263,3 +264,26 @@ def test_frames_stay_frames_in_a_pipeline(digits):
     poisoned = PoisonedClassifier(victim, FLIP).fit(X, digits[1])
     assert poisoned.feature_names_in_.tolist() == X.columns.tolist()
     assert poisoned.estimator_[-1].feature_names_in_.tolist() == names
+
+
+class Scaled(torch.nn.Module):
+    """A module whose `forward` takes a parameter of `fit`."""
+
+    def __init__(self, n_features, n_classes, width=8):
+        super().__init__()
+        self.layers = MLP(n_features, n_classes, width)
+
+    def forward(self, X, scale=1.0):
+        return self.layers(X) * scale
+
+
+def test_parameters_of_forward_are_not_lost_in_a_stack(digits):
+    # Fails if they are lost where nets could be trained together: a scale of 0 learns nothing.
+    net = NetClassifier(Scaled, lr=0.5, batch_size=32, max_epochs=3)
+    study = {"attacks": {"clean": None}, "param_name": "module__width", "param_range": [8]}
+    study |= {"cv": 3, "random_state": 0}
+    plain, mute = (
+        robustness_curve(net, *digits, params=params, fused=True, **study).scores["clean"].mean()
+        for params in (None, {"scale": 0.0})
+    )
+    assert mute < 0.3 < plain
