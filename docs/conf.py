@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skpoison",),
     "backreferences_dir": "gen_modules/backreferences",
     "inspect_global_variables": False,
+    "capture_repr": ("_repr_html_",),
 }
 
 html_theme = "pydata_sphinx_theme"

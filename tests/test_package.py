@@ -112,12 +112,7 @@ def test_public_names_are_documented(name):
     thing = find(name)
     doc = inspect.getdoc(thing)
     assert doc.splitlines()[0].endswith("."), "the first line is a sentence"
-    # Tuples of results are shown where they are made.
-    is_result = inspect.isclass(thing) and (
-        issubclass(thing, tuple) or thing.__name__ in ("LowerBoundInstance", "TheoryReport")
-    )
-    if name != "BaseAttack" and not is_result and thing.__name__ != "RegimePromise":
-        assert ">>>" in doc, "an example that doctest runs"
+    assert ">>>" in doc, "an example that doctest runs"
     methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
     for method_name, method in methods:
         own = method.__module__.startswith("skpoison") and not method_name.startswith("_")

@@ -41,6 +41,17 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
+
+    Examples
+    --------
+    >>> from skpoison.attacks import BaseAttack
+    >>> class Mirror(BaseAttack):
+    ...     random_state = None
+    ...     def _poison(self, X, y, random_state):
+    ...         return 1 - X, y[::-1].copy()
+    >>> X_poisoned, y_poisoned = Mirror().poison([[0.0], [0.25]], ["a", "b"])
+    >>> X_poisoned.tolist(), y_poisoned.tolist()
+    ([[1.0], [0.75]], ['b', 'a'])
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:

@@ -39,6 +39,14 @@ class LowerBoundInstance:
         No algorithm has a smaller excess error, averaged over both signs.
     oracle : PoisonedOracle
         The (1, 1)-PSFO. For w of shape (..., 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpoison.theory import lower_bound_instance
+    >>> instance = lower_bound_instance(100, total_perturbation=10.0, sign=1)
+    >>> bool(instance.objective(np.array([1.0])) == instance.drift)
+    True
     """
 
     n_steps: int

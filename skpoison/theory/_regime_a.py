@@ -10,7 +10,14 @@ from ._formulas import capacity, check_problem, unwrap_bool
 
 
 class WidthWindow(NamedTuple):
-    """The widths m that a theorem is about, ``lower <= m <= upper``; empty if lower > upper."""
+    """The widths m that a theorem is about, ``lower <= m <= upper``; empty if lower > upper.
+
+    Examples
+    --------
+    >>> from skpoison.theory import WidthWindow
+    >>> WidthWindow(lower=1e9, upper=1e6).is_empty
+    True
+    """
 
     lower: float
     upper: float

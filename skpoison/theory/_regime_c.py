@@ -20,6 +20,12 @@ class FlipRateBudget(NamedTuple):
         What the formula gives, negative where it is not defined.
     defined : bool or ndarray
         Whether the formula's denominator is positive.
+
+    Examples
+    --------
+    >>> from skpoison.theory import FlipRateBudget
+    >>> FlipRateBudget(value=0.01, raw=0.01, defined=True).value
+    0.01
     """
 
     value: float

@@ -32,6 +32,13 @@ class RegimePromise:
         The bound on the mean error over the iterates.
     reasons : tuple of str
         Why it promises nothing here; empty if it does promise something.
+
+    Examples
+    --------
+    >>> from skpoison.theory import RegimePromise
+    >>> reasons = ("error bound 2 is 1 or more",)
+    >>> RegimePromise("A", 1.0, 1e9, float("inf"), 0.05, 2.0, reasons).vacuous
+    True
     """
 
     regime: str
@@ -61,6 +68,13 @@ class TheoryReport:
         The margin that the formulas were given.
     regimes : dict of RegimePromise
         By name: "A", "B", "C".
+
+    Examples
+    --------
+    >>> from skpoison.theory import RegimePromise, TheoryReport
+    >>> promise = RegimePromise("B", 1e-6, 1e9, float("inf"), 1.0, 3.7, ("error bound over 1",))
+    >>> TheoryReport(360, 64, margin=None, gamma=0.1, regimes={"B": promise}).vacuous
+    True
     """
 
     n: int
