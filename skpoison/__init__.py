@@ -14,7 +14,15 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
-from .modules import MLP, Linear, MnistConvNet, TwoLayerReLU
+from .modules import (
+    MLP,
+    AlexNet,
+    CifarConvNet,
+    Linear,
+    MnistConvNet,
+    ResNet18,
+    TwoLayerReLU,
+)
 from .nets import NetClassifier, fit_many
 from .study import (
     PerturbationNormDisplay,
@@ -26,10 +34,12 @@ from .study import (
 
 __all__ = [
     "MLP",
+    "AlexNet",
     "BaseAttack",
     "BaseFeatureAttack",
     "BaseLabelAttack",
     "ChainedAttack",
+    "CifarConvNet",
     "CleanLabelPGA",
     "LabelFlip",
     "Linear",
@@ -38,6 +48,7 @@ __all__ = [
     "PerturbationNormDisplay",
     "PoisonedClassifier",
     "RandomNoise",
+    "ResNet18",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "TwoLayerReLU",

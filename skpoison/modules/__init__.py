@@ -1,8 +1,19 @@
-"""Torch modules with a `width`: nothing else than layers."""
+"""Torch modules, those of the paper with their `width`: nothing else than layers."""
 
+from ._alexnet import AlexNet
+from ._cifar import CifarConvNet
 from ._linear import Linear
 from ._mlp import MLP
 from ._mnist import MnistConvNet
+from ._resnet import ResNet18
 from ._two_layer import TwoLayerReLU
 
-__all__ = ["MLP", "Linear", "MnistConvNet", "TwoLayerReLU"]
+__all__ = [
+    "MLP",
+    "AlexNet",
+    "CifarConvNet",
+    "Linear",
+    "MnistConvNet",
+    "ResNet18",
+    "TwoLayerReLU",
+]

@@ -1,0 +1,73 @@
+from torch import nn
+
+
+class AlexNet(nn.Module):
+    """AlexNet for 32x32 colour images: five convolutions and three fully connected layers.
+
+    The channels, dropout and layers of [1]_, with the kernels that its ports to CIFAR-10 use: 3x3
+    throughout, the first with stride 2, and 2x2 max-pooling after the first, second and fifth,
+    which leaves 256 channels of 2x2. Dropout (rate 0.5) stands before the first and the second
+    fully connected layer.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        Number of classes.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Shape of a row, (3, 32, 32). `NetClassifier` reshapes flat rows of 3072 to it, in the order
+        channels, rows, columns.
+
+    Notes
+    -----
+    [2]_ takes it as victim and as surrogate on CIFAR-10 and names its layout only by a citation
+    (Luo, 2018), so that the layout here is a choice: the one that is in general use. It has 23
+    million parameters; as a surrogate (evaluation mode) dropout is off.
+
+    References
+    ----------
+    .. [1] Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
+       arXiv:1404.5997, 2014.
+    .. [2] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021, Section 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skpoison.modules import AlexNet
+    >>> AlexNet()(torch.zeros(5, 3, 32, 32)).shape
+    torch.Size([5, 10])
+    """
+
+    input_shape = (3, 32, 32)
+
+    def __init__(self, n_classes=10):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 192, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(1024, 4096),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, n_classes),
+        )
+
+    def forward(self, X):
+        """Logits of shape (n, n_classes) for images of shape (n, 3, 32, 32)."""
+        return self.layers(X)
