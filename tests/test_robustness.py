@@ -358,6 +358,39 @@ def test_scoring(digits):
     assert all((table < 0).all() for table in losses.scores.values())
 
 
+def recalls(net, X, y):
+    """Recall of each class, and accuracy."""
+    hits = net.predict(X) == y
+    return {"accuracy": hits.mean(), **{str(k): hits[y == k].mean() for k in range(10)}}
+
+
+def test_scoring_of_several_metrics(digits, tmp_path):
+    # Fails if a curve takes another metric's numbers, or memory keeps only one of them.
+    one = robustness_curve(NET, *digits, scoring="recall_macro", **STUDY)
+    two = robustness_curve(NET, *digits, scoring=["accuracy", "recall_macro"], **STUDY)
+    assert list(two) == ["accuracy", "recall_macro"]
+    assert_same_scores(two["recall_macro"], one)
+    plain = robustness_curve(NET, *digits, **STUDY)
+    assert_same_scores(two["accuracy"], plain)
+    for _ in range(2):
+        by_class = robustness_curve(NET, *digits, scoring=recalls, memory=tmp_path, **STUDY)
+        assert_same_scores(by_class["accuracy"], plain)
+        for name, scores in one.scores.items():
+            mean = np.mean([by_class[str(k)].scores[name] for k in range(10)], axis=0)
+            np.testing.assert_allclose(mean, scores)
+
+
+def test_a_failed_fit_fails_in_every_metric(digits):
+    kwargs = {"param_name": "max_depth", "param_range": [1, 3], "cv": 2, "random_state": 0}
+    with pytest.warns(FitFailedWarning):
+        curves = robustness_curve(
+            Failing(), *digits, attacks={"clean": None}, scoring=recalls, **kwargs
+        )
+    for curve in curves.values():
+        assert np.isnan(curve.scores["clean"][0]).all()
+        assert np.isfinite(curve.scores["clean"][1]).all()
+
+
 class Failing(DecisionTreeClassifier):
     def fit(self, X, y, check_input=True):
         if self.max_depth == 1:

@@ -113,7 +113,8 @@ class RobustnessCurveDisplay:
         std_display_style, line_kw, fill_between_kw, errorbar_kw
             As in `plot`.
         **study_kw
-            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on.
+            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on; `scoring`
+            must be one metric.
 
         Returns
         -------

@@ -75,8 +75,10 @@ def robustness_curve(
         ``poison="dataset"``, as in [1]_); "fraction" leaves validation to the estimator.
     n_repeats : int, default=1
         How often to repeat all, on the same folds with new seeds.
-    scoring : str or callable, default=None
-        Scorer; None: the estimator's own `score`.
+    scoring : str, callable, list or dict, default=None
+        Scorer; None: the estimator's own `score`. Several metrics are given as in
+        `sklearn.model_selection.cross_validate`: a list of names, a dict of scorers, or a callable
+        that returns a dict of numbers.
     n_jobs : int, default=None
         Number of jobs for joblib. The result does not depend on it: each fit runs on one thread.
     memory : str, path-like, joblib.Memory or None, default=None
@@ -96,9 +98,9 @@ def robustness_curve(
 
     Returns
     -------
-    curve : RobustnessCurve
+    curve : RobustnessCurve or dict of str to RobustnessCurve
         Scores, scores on the data trained on, and fit times (of nets trained together: the group's
-        over its size).
+        over its size). Of several metrics, a curve for each.
 
     Raises
     ------
@@ -255,13 +257,20 @@ class _Study:
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
 
     def collect(self, cells, n_repeats):
+        scores = [cell["score"] for cell in cells.values()]
+        metrics = next((list(score) for score in scores if isinstance(score, dict)), None)
+        if metrics is None:
+            return self._curve(cells, n_repeats)
+        return {metric: self._curve(cells, n_repeats, metric) for metric in metrics}
+
+    def _curve(self, cells, n_repeats, metric=None):
         n_splits = len(self.splits)
 
         def table(name, field):
             return np.array(
                 [
                     [
-                        cells[name, repeat, i, split][field]
+                        _of_metric(cells[name, repeat, i, split][field], metric)
                         for repeat in range(n_repeats)
                         for split in range(n_splits)
                     ]
@@ -280,6 +289,11 @@ class _Study:
             n_repeats=n_repeats,
             test_train_ratio=float(ratio),
         )
+
+
+def _of_metric(value, metric):
+    """The value of a metric; times, and scores of fits that failed, are the same for all."""
+    return value[metric] if isinstance(value, dict) else value
 
 
 def _check_range(estimator, param_name, param_range):

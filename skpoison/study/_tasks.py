@@ -80,10 +80,17 @@ def fit_and_score_many(columns, strict):
 def score(estimator, training, test, scorer, fit_time):
     """A cell of the study, of a fitted estimator."""
     return {
-        "score": float(scorer(estimator, *test)),
-        "train_score": float(scorer(estimator, *training)),
+        "score": _as_floats(scorer(estimator, *test)),
+        "train_score": _as_floats(scorer(estimator, *training)),
         "fit_time": fit_time,
     }
+
+
+def _as_floats(result):
+    """A score, or of several metrics a dict of them, as plain floats."""
+    if isinstance(result, dict):
+        return {metric: float(value) for metric, value in result.items()}
+    return float(result)
 
 
 def failed_cell(error_score):
