@@ -54,7 +54,7 @@ SCALES = {
         "seeds": 1,
         "batch_size": 16,
         "max_epochs": 6,
-        "surrogate_epochs": 6,
+        "surrogate_epochs": 2,
         "steps": 10,
     },
     "cpu": {
