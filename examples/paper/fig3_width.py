@@ -255,8 +255,15 @@ frame = pd.concat(
 facts = {"settings": scale, "surrogate_errors": surrogate_errors(args, scale)}
 print(f"\nErrors of a surrogate: {facts['surrogate_errors']}")
 figure, axes = plt.subplots(
-    1, len(curves), figsize=(5.5 * len(curves), 4.2), sharey=True, squeeze=False
+    1,
+    len(curves),
+    figsize=(5.5 * len(curves), 4.2),
+    sharex=True,
+    sharey=True,
+    squeeze=False,
+    layout="constrained",
 )
+figure.suptitle(f"{data_name(args)}, scale {args.scale}: mean ± standard deviation")
 for ax, (protocol, part) in zip(axes[0], curves.items(), strict=True):
     curve = part["accuracy"]
     scores = frame[frame["protocol"] == protocol].groupby(["width", "attack"], sort=False)["score"]
@@ -264,7 +271,9 @@ for ax, (protocol, part) in zip(axes[0], curves.items(), strict=True):
     print(f"\n{protocol}: clean test accuracy (mean ± standard deviation)\n\n{table.to_string()}\n")
     facts[f"shapes ({protocol})"] = describe(curve)
     RobustnessCurveDisplay.from_curve(curve, ax=ax, score_name="Accuracy on clean test data")
-    ax.set(xscale="log", xlabel="Width", title=f"{data_name(args)}: {protocol} protocol")
+    ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}"')
+    ax.xaxis.set_minor_formatter("")
+    ax.label_outer()
 
 classes = pd.concat(
     [damage_by_class(part).assign(protocol=protocol) for protocol, part in curves.items()]
