@@ -274,6 +274,8 @@ for ax, (protocol, part) in zip(axes[0], curves.items(), strict=True):
     ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}"')
     ax.xaxis.set_minor_formatter("")
     ax.label_outer()
+    ax.get_legend().remove()
+figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
 
 classes = pd.concat(
     [damage_by_class(part).assign(protocol=protocol) for protocol, part in curves.items()]

@@ -1,4 +1,4 @@
-from torch import nn
+from torch import Tensor, nn
 
 
 class AlexNet(nn.Module):
@@ -42,9 +42,9 @@ class AlexNet(nn.Module):
 
     input_shape = (3, 32, 32)
 
-    def __init__(self, n_classes=10):
+    def __init__(self, n_classes: int = 10) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Module = nn.Sequential(
             nn.Conv2d(3, 64, 3, stride=2, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -68,6 +68,6 @@ class AlexNet(nn.Module):
             nn.Linear(4096, n_classes),
         )
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Logits of shape (n, n_classes) for images of shape (n, 3, 32, 32)."""
         return self.layers(X)

@@ -1,4 +1,6 @@
-from torch import nn
+from numbers import Integral
+
+from torch import Tensor, nn
 
 
 class CifarConvNet(nn.Module):
@@ -36,9 +38,11 @@ class CifarConvNet(nn.Module):
 
     input_shape = (3, 32, 32)
 
-    def __init__(self, width=100, n_classes=10):
+    def __init__(self, width: int = 100, n_classes: int = 10) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        if not isinstance(width, Integral) or width < 1:
+            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
+        self.layers: nn.Module = nn.Sequential(
             nn.Conv2d(3, 6, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -53,6 +57,6 @@ class CifarConvNet(nn.Module):
             nn.Linear(width, n_classes),
         )
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Logits of shape (n, n_classes) for images of shape (n, 3, 32, 32)."""
         return self.layers(X)

@@ -1,4 +1,4 @@
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -42,9 +42,9 @@ class ResNet18(nn.Module):
 
     input_shape = (3, 32, 32)
 
-    def __init__(self, n_classes=10):
+    def __init__(self, n_classes: int = 10) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Module = nn.Sequential(
             *_convolution(3, 64),
             nn.ReLU(),
             _Block(64, 64),
@@ -60,7 +60,7 @@ class ResNet18(nn.Module):
             nn.Linear(512, n_classes),
         )
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """Logits of shape (n, n_classes) for images of shape (n, 3, 32, 32)."""
         return self.layers(X)
 

@@ -1,10 +1,15 @@
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from .._seeding import seed_estimator
+from .._typing import Attack, Classifier, Seed
 from .._validation import check_choice, check_int
 from ._poisoned import PoisonedClassifier
 
@@ -58,7 +63,14 @@ class ExcessRiskDisplay:
     >>> display.figure_.clear()
     """
 
-    def __init__(self, *, train_sizes, excess, bounds=None, risk_name="Excess risk"):
+    def __init__(
+        self,
+        *,
+        train_sizes: ArrayLike,
+        excess: Mapping[str, ArrayLike],
+        bounds: Mapping[str, ArrayLike] | None = None,
+        risk_name: str = "Excess risk",
+    ) -> None:
         self.train_sizes = train_sizes
         self.excess = excess
         self.bounds = bounds
@@ -66,8 +78,15 @@ class ExcessRiskDisplay:
 
     @classmethod
     def from_excess(
-        cls, train_sizes, excess, *, bounds=None, risk_name="Excess risk", ax=None, **plot_kw
-    ):
+        cls,
+        train_sizes: ArrayLike,
+        excess: Any,
+        *,
+        bounds: Any = None,
+        risk_name: str = "Excess risk",
+        ax: Any = None,
+        **plot_kw: Any,
+    ) -> Self:
         """Plot given excess risks.
 
         Parameters
@@ -100,21 +119,21 @@ class ExcessRiskDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Classifier,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        attacks,
-        train_sizes,
-        test,
-        scoring="neg_log_loss",
-        n_repeats=1,
-        random_state=None,
-        bounds=None,
-        risk_name="Excess risk",
-        ax=None,
-        **plot_kw,
-    ):
+        attacks: Mapping[str, Attack | None],
+        train_sizes: Any,
+        test: tuple[ArrayLike, ArrayLike],
+        scoring: Any = "neg_log_loss",
+        n_repeats: int = 1,
+        random_state: Seed = None,
+        bounds: Any = None,
+        risk_name: str = "Excess risk",
+        ax: Any = None,
+        **plot_kw: Any,
+    ) -> Self:
         """Train on poisoned samples of several sizes, and on all rows clean, and plot the excess.
 
         In each repeat a sample is the first n rows of one random order, so that a larger sample
@@ -181,13 +200,13 @@ class ExcessRiskDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Any = None,
         *,
-        std_display_style="fill_between",
-        line_kw=None,
-        fill_between_kw=None,
-        bound_kw=None,
-    ):
+        std_display_style: str | None = "fill_between",
+        line_kw: dict[str, Any] | None = None,
+        fill_between_kw: dict[str, Any] | None = None,
+        bound_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the means, one standard deviation to both sides, and the bounds.
 
         Parameters
