@@ -949,8 +949,8 @@ for name, kwargs, error, words in [
     (
         "not an estimator",
         {"estimator": "net"},
-        TypeError,
-        "not seem to be a scikit-learn estimator",
+        (TypeError, ValueError),
+        "'estimator' parameter .* must be an object implementing 'fit'",
     ),
     (
         "early stopping without",

@@ -7,7 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
+from skorch.callbacks import Callback, Checkpoint, LRScheduler, TrainEndCheckpoint
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier, fit_many
 from skpoison.nets import _cuda, _many
@@ -216,3 +219,82 @@ def test_steps_on_fixed_memory_are_the_same_steps(digits, monkeypatch):
         for a, b in zip(nets, fit(module), strict=True):
             assert all(map(torch.equal, a.module_.parameters(), b.module_.parameters()))
     assert len(captured) > 2
+
+
+class HeadOnly(NetClassifier):
+    def get_all_learnable_params(self):
+        return [pair for pair in super().get_all_learnable_params() if "layers.3" in pair[0]]
+
+
+class Reader(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        self.slope = max(float(p.grad.abs().max()) for p in net.module_.parameters())
+
+
+class Decaying(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.optimizer_.param_groups[0]["weight_decay"] = 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"criterion__ignore_index": 3},
+        {"callbacks": [Decaying()]},
+        {"callbacks": [("rate", LRScheduler(OneCycleLR, max_lr=0.5, total_steps=4))]},
+        {"callbacks": [("rate", LRScheduler("CyclicLR", base_lr=0.1, max_lr=0.5))]},
+        {"callbacks": [("rate", LRScheduler("StepLR", step_size=1))]},
+        {"callbacks__print_log": Decaying()},
+    ],
+    ids=str,
+)
+def test_what_is_set_while_it_trains_is_heeded(digits, options):
+    # Fails if the first epoch settles which steps are taken, or if one net speaks for a stack.
+    class Plain(OwnForward):
+        def forward(self, X):
+            return super(OwnForward, self).forward(X)
+
+    def make(module):
+        return NetClassifier(module, max_epochs=4, lr=0.2, random_state=0, **options)
+
+    stacked = fit_many([clone(make(MLP)) for _ in range(3)], [digits] * 3, fused=True)
+    alone, plain = make(MLP).fit(*digits), clone(make(Plain)).fit(*digits)
+    for net in (alone, *stacked):
+        for a, b in zip(net.module_.parameters(), plain.module_.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_subclass_may_train_some_parameters_only(digits):
+    net = HeadOnly(MLP, max_epochs=2, random_state=0).fit(*digits)
+    first = HeadOnly(MLP, max_epochs=1, random_state=0, lr=0.0).fit(*digits)
+    layers = zip(net.module_.parameters(), first.module_.parameters(), strict=True)
+    assert [torch.equal(a, b) for a, b in layers] == [True, True, False, False]
+
+
+def test_gradients_are_there_for_who_reads_them(digits):
+    reader = Reader()
+    net = NetClassifier(MLP, max_epochs=2, callbacks=[("reader", reader)]).fit(*digits)
+    assert dict(net.callbacks_)["reader"].slope > 0
+
+
+def test_checkpoints(digits, tmp_path):
+    # skorch's look at the last batch of the history.
+    kwargs = {"max_epochs": 3, "random_state": 0}
+    checkpoint = Checkpoint(monitor="train_loss_best", dirname=tmp_path)
+    nets = [
+        NetClassifier(MLP, callbacks=[checkpoint, TrainEndCheckpoint(dirname=tmp_path)], **kwargs)
+        for _ in range(3)
+    ]
+    for net in (nets[0].fit(*digits), *fit_many(nets[1:], [digits] * 2, fused=True)):
+        assert len(net.history_[-1, "batches"]) == 2
+    assert len(list(tmp_path.iterdir())) >= 4
+
+
+def test_a_group_that_fails_leaves_fitted_nets_fitted(digits):
+    nets = [NetClassifier(MLP, max_epochs=1, random_state=k).fit(*digits) for k in range(3)]
+    before = [net.predict_proba(digits[0]) for net in nets]
+    bad = np.full_like(digits[0], np.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        fit_many(nets, [digits, digits, (bad, digits[1])], fused=True)
+    for net, proba in zip(nets, before, strict=True):
+        np.testing.assert_array_equal(net.predict_proba(digits[0]), proba)

@@ -613,3 +613,24 @@ def test_fingerprint_tells_things_apart(digits):
     prints = [fingerprint(thing) for thing in things]
     assert len(set(prints)) == len(things)
     assert prints == [fingerprint(thing) for thing in things]
+
+
+class ReturnsTheCallersRows:
+    """An attack on labels that hands back X itself."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def set_params(self, **params):
+        return self
+
+    def poison(self, X, y):
+        return X, (y + 1) % 10
+
+
+def test_attacks_that_share_rows_do_not_share_labels(digits):
+    # Fails if nets are given the same data because their rows are the same.
+    attacks = {"clean": None, "flip": ReturnsTheCallersRows()}
+    study = {**STUDY, "attacks": attacks, "poison": "dataset"}
+    scores = robustness_curve(NET, *digits, fused=True, **study).scores
+    assert scores["flip"].max() < 0.2 < scores["clean"].max()

@@ -15,10 +15,14 @@ import joblib
 import numpy as np
 import pytest
 from joblib._store_backends import CacheWarning
-from skorch.callbacks import Callback
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+from skorch.callbacks import Callback, LRScheduler
 
 from skpoison import (
     MLP,
+    BaseLabelAttack,
+    CleanLabelPGA,
     LabelFlip,
     NetClassifier,
     PoisonedClassifier,
@@ -373,3 +377,29 @@ def test_ctrl_c_in_a_training_leaves_a_resumable_state(digits, tmp_path, fused):
     resumed = robustness_curve(net, *digits, **study)
     assert Interrupting.left == (0 - 4 if fused else 0 - 2)
     assert_same_scores(resumed, robustness_curve(net, *digits, **{**study, "memory": None}))
+
+
+class KeepsTree(BaseLabelAttack):
+    """Its fitted tree has another fingerprint after it was pickled."""
+
+    runs = 0
+
+    def _relabel(self, X, codes, n_classes, random_state):
+        KeepsTree.runs += 1
+        self.tree_ = DecisionTreeClassifier(random_state=0).fit(X, codes)
+        return (codes + 1) % n_classes
+
+
+def test_fitted_attacks_of_any_kind_are_kept(digits, tmp_path):
+    # Fails if what is kept is compared as an object: some are not what they were, some cannot be.
+    for _ in range(2):
+        PoisonedClassifier(LogisticRegression(), KeepsTree(), memory=tmp_path).fit(*digits)
+    assert KeepsTree.runs == 1
+    rate = [("rate", LRScheduler("StepLR", step_size=1))]
+    surrogate = NetClassifier(MLP, max_epochs=2, random_state=0, callbacks=rate)
+    attack = CleanLabelPGA(surrogate, norm="l2,inf", budget=0.5, max_iter=2, random_state=0)
+    first, second = (
+        PoisonedClassifier(LogisticRegression(), attack, memory=tmp_path).fit(*digits)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.predict(digits[0]), second.predict(digits[0]))

@@ -1,15 +1,18 @@
 """The conformance suite: our attacks pass it, and each of its checks catches a broken attack."""
 
 import inspect
+import random
 
 import numpy as np
 import pytest
+import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
     MLP,
+    BaseAttack,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
@@ -123,6 +126,20 @@ class UsesGlobalGenerator(Good):
         return super()._relabel(X, codes, n_classes, np.random.mtrand._rand)
 
 
+class SeedsGlobalGenerators(Good):
+    def _relabel(self, X, codes, n_classes, random_state):
+        # As scripts do: after the first run nothing moves any more.
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+        return super()._relabel(X, codes, n_classes, random_state)
+
+
+class UsesPythonsGenerator(Good):
+    def _relabel(self, X, codes, n_classes, random_state):
+        random.random()
+        return super()._relabel(X, codes, n_classes, random_state)
+
+
 class Remembers(Good):
     def _relabel(self, X, codes, n_classes, random_state):
         self.runs_ = getattr(self, "runs_", 0) + 1
@@ -220,17 +237,34 @@ class FlipsMore(LabelFlip):
         return (super()._relabel(X, codes, n_classes, random_state) + (codes == 0)) % n_classes
 
 
+class InMaximumNorm(BaseAttack):
+    """A norm that skpoison does not know: each pixel moves by at most the budget."""
+
+    def __init__(self, *, norm="linf", budget=0.1, random_state=None):
+        self.norm = norm
+        self.budget = budget
+        self.random_state = random_state
+
+    def _poison(self, X, y, random_state):
+        return X + np.where(X > 0.5, -self.budget, self.budget).astype(X.dtype), y.copy()
+
+    def fit_resample(self, X, y):
+        return self.poison(X, y)
+
+
 SHRINK = {"norm": "l2,inf", "budget": 0.5}
 BROKEN = [
     (WritesToX(), "leave the caller's data alone"),
     (SharesMemory(), "return new arrays"),
-    (Shuffles(), "keep the order of rows"),
+    (Shuffles(), "list the rows that changed in `poison_indices_`"),
     (DropsARow(), "keep the shape of X"),
     (MakesDoubles(), "keep the dtype float32"),
     (CountsWrongRows(), "list the rows that changed in `poison_indices_`"),
     (KeepsTheData(), "keep no copy of the data"),
     (DoesNothing(), "change something"),
-    (UsesGlobalGenerator(), "leave the global random generators alone"),
+    (UsesGlobalGenerator(), "leave the global random generators alone, but .*numpy"),
+    (SeedsGlobalGenerators(), "leave the global random generators alone, but .*numpy.*torch"),
+    (UsesPythonsGenerator(), "leave the global random generators alone, but .*Python"),
     (Remembers(), "give equal bytes for equal seeds, but not when run again"),
     (ForgetsItsSeed(), "poison as before, but not when unpickled"),
     (IgnoresRate(), r"change nothing with \{'rate': 0.0\}"),
@@ -255,6 +289,15 @@ BROKEN = [
 def test_a_broken_attack_is_caught(attack, rule):
     with pytest.raises(AssertionError, match=f"{type(attack).__name__} must.*{rule}"):
         check_attack(attack)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_strong_attacks_integers_and_other_norms_pass(digits):
+    # Fails if rows must stay near their own, if integers must stay integers, or if any norm is l2.
+    X, y = digits
+    check_attack(CleanLabelPGA(LogisticRegression(), norm="l2,inf", budget=4.0, max_iter=5))
+    check_attack(LabelFlip(0.4), X=(16 * X).astype(int), y=y)
+    check_attack(InMaximumNorm(budget=0.1), effective=False)
 
 
 def test_the_attack_that_the_broken_ones_are_made_of_passes():

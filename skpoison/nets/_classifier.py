@@ -14,10 +14,11 @@ from skorch.utils import is_dataset
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from ._batches import TensorBatches
+from ._callbacks import StopTraining
 from ._checks import check_parameters, check_row_shape
 from ._cuda import full_precision
 from ._random import local_seed
-from ._skorch import SkorchHooks, StopTraining
+from ._skorch import SkorchHooks
 
 
 class NetClassifier(SkorchHooks):
@@ -78,7 +79,7 @@ class NetClassifier(SkorchHooks):
         Where the network is.
     history_ : skorch.history.History
         ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
-        Of each batch only if a callback listens to batches.
+        ``batches`` are kept if there is a callback besides early stopping and `LRScheduler`.
 
     References
     ----------
@@ -295,18 +296,13 @@ class NetClassifier(SkorchHooks):
         if reset:
             self.initialize()
         seed = self._draw_seed()
+        self._from_arrays = not is_dataset(X)
         self._validation_ = None
         if not is_dataset(X):
             train, validation = self._split(X, y, validation)
             X, y = self._make_dataset(*train), None
             self._validation_ = validation and self._make_dataset(*validation)
         return X, y, seed
-
-    def _forget(self):
-        """Be unfitted again."""
-        self._validation_ = None
-        self.initialized_ = False
-        self.__dict__.pop("module_", None)
 
     def _end(self, X, y):
         self._validation_ = None

@@ -24,7 +24,7 @@ def chain_of(module, row_shape):
     """
     chain, is_flat = [], len(row_shape) == 1
     for name, layer in _leaves(module):
-        if have_hooks(layer):
+        if have_hooks(layer) or "forward" in vars(layer):
             return None
         if type(layer) is nn.Linear and is_flat:
             bias = None if layer.bias is None else f"{name}bias"
@@ -52,7 +52,8 @@ def have_hooks(part):
 
 
 def _leaves(module, name=""):
-    if type(module).forward is not nn.Sequential.forward or have_hooks(module):
+    own = type(module).forward is not nn.Sequential.forward or "forward" in vars(module)
+    if own or have_hooks(module):
         yield name, module
         return
     # Not named_children, which has a layer that stands in two places once.
@@ -118,7 +119,9 @@ def cross_entropy(logits, labels, scale=1.0):
         What the gradient of each net is multiplied by.
     """
     labels = labels.unsqueeze(1)
-    scale = torch.as_tensor(scale / labels.shape[2], dtype=logits.dtype, device=logits.device)
+    if not isinstance(scale, torch.Tensor):
+        scale = logits.new_full((1,), scale)  # A CUDA graph cannot hold a copy from the host.
+    scale = scale / labels.shape[2]
     log_proba = F.log_softmax(logits, dim=1)
     losses = log_proba.gather(1, labels).mean(dim=(1, 2)).neg_()
     slope = log_proba.exp_().mul_(scale.reshape(-1, 1, 1))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import is_dataset
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -15,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from .._validation import check_choice
 from ._batches import TensorBatches
+from ._callbacks import reason_of_callback
 from ._classifier import NetClassifier
 from ._dense import chain_of, have_hooks
 from ._stack import Member, Stack
@@ -70,7 +70,7 @@ def fit_many(
     -----
     Fitted one by one are: subclasses of `NetClassifier`, other losses than cross-entropy, other
     optimisers than SGD, modules with buffers or dropout, or that `torch.func.vmap` does not take,
-    callbacks that listen to batches, data in other batches than full ones.
+    callbacks other than `EarlyStopping` and `LRScheduler`, data in other batches than full ones.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def fit_many(
             if reason is not None:
                 alone.setdefault(reason, []).append((net.fit, part))
                 continue
-            waiting[id(net)] = net
+            waiting[id(net)] = net, dict(vars(net))
             begun = net._begin(*part)
             _share(begun[0], (id(part[0]), net.input_shape_), shared)
             reason = (
@@ -139,9 +139,10 @@ def fit_many(
                 run(*arguments)
                 waiting.pop(id(run.__self__), None)
     except BaseException:
-        # A net that has begun and was not trained must not pass for a fitted one.
-        for net in waiting.values():
-            net._forget()
+        # A net that has begun and was not trained is what it was before.
+        for net, before in waiting.values():
+            net.__dict__.clear()
+            net.__dict__.update(before)
         raise
     return nets
 
@@ -208,21 +209,16 @@ _SGD = {"lr", "momentum", "weight_decay", "dampening", "nesterov"}
 def _reason_of_callbacks(net, seen):
     """Why the callbacks of a net that has begun do not, or None.
 
-    A stack serves those that act when an epoch or the training ends. `seen` collects the identities
-    of callbacks: one that several nets share would count the epochs of all.
+    `seen` collects the identities of callbacks: one that several nets share would count the epochs
+    of all.
     """
-    if net._has_batch_callbacks(("on_batch_begin", "on_batch_end", "on_grad_computed")):
-        return "a callback listens to batches"
-    given = [pair[1] if isinstance(pair, tuple) else pair for pair in net.callbacks or []]
-    for _, callback in net.callbacks_:
+    for name, callback in net.callbacks_:
+        reason = reason_of_callback(name, callback)
+        if reason is not None:
+            return reason
         if id(callback) in seen:
             return "nets share a callback"
         seen.add(id(callback))
-    for callback in given:
-        for name in ("on_train_begin", "on_epoch_begin"):
-            is_own = getattr(type(callback), name, None) is not getattr(Callback, name)
-            if is_own and not isinstance(callback, (EarlyStopping, LRScheduler)):
-                return f"a callback acts at {name}"
     return None
 
 

@@ -12,7 +12,6 @@ from skorch.callbacks import (
     EarlyStopping,
     EpochTimer,
     LRScheduler,
-    PrintLog,
 )
 from skorch.dataset import Dataset
 from skorch.utils import is_dataset, noop
@@ -20,12 +19,9 @@ from torch import nn
 
 from .._typing import Array
 from ._batches import TensorBatches
+from ._callbacks import EpochLog, StopTraining, reason_of_callback
 from ._dense import chain_of, descend
 from ._random import local_seed
-
-
-class StopTraining(Exception):
-    """A callback ended the training early, as opposed to the user's Ctrl-C."""
 
 
 def _resolve(device):
@@ -35,16 +31,13 @@ def _resolve(device):
     return device
 
 
-class EpochLog(PrintLog):
-    """skorch's log of epochs, which makes its table even where nobody is to see it."""
-
-    def on_epoch_end(self, net, **kwargs):
-        if net.verbose or self.sink is not print:
-            super().on_epoch_end(net, **kwargs)
+_PLAIN_LOSS = nn.CrossEntropyLoss()
 
 
 class SkorchHooks(NeuralNetClassifier):
     """Device, callbacks, components, batches and epochs of a `NetClassifier`."""
+
+    _from_arrays = False
 
     # skorch reads `device` wherever it moves data; it must see a device that torch knows, while
     # `get_params` and `clone` must see "auto".
@@ -188,7 +181,13 @@ class SkorchHooks(NeuralNetClassifier):
                 output = step["y_pred"]
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
-        self._record_losses(prefix, torch.stack(losses).tolist(), sizes)
+        losses = torch.stack(losses).tolist()
+        if not listened and self._has_other_callbacks():
+            self.history[-1]["batches"].extend(
+                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+                for loss, size in zip(losses, sizes, strict=True)
+            )
+        self._record_losses(prefix, losses, sizes)
         if not training:
             accuracy = int(n_correct) / sum(sizes)
             best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
@@ -227,18 +226,27 @@ class SkorchHooks(NeuralNetClassifier):
         optimizer, criterion = self.optimizer_, self.criterion_
         if type(optimizer) is not torch.optim.SGD or type(criterion) is not nn.CrossEntropyLoss:
             return False
-        groups = optimizer.param_groups
-        adds = [groups[0][name] for name in ("momentum", "weight_decay", "maximize")]
+        group, *others = optimizer.param_groups
+        adds = [group[name] for name in ("momentum", "weight_decay", "maximize")]
         hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
-        is_mean = criterion.weight is None and criterion.reduction == "mean"
-        return len(groups) == 1 and is_mean and not any((*adds, *hooks, criterion.label_smoothing))
+        if others or any((*adds, *hooks)):
+            return False
+        if self._has_other_callbacks():
+            return False
+        options = ("weight", "reduction", "ignore_index", "label_smoothing")
+        if any(getattr(criterion, name) != getattr(_PLAIN_LOSS, name) for name in options):
+            return False
+        # A subclass may train some of the parameters only; a Dataset has labels of its own.
+        return self._from_arrays and set(map(id, group["params"])) == set(
+            map(id, self.module_.parameters())
+        )
 
     def _plain_step(self):
         """What skorch's step comes down to, without its closures: a fifth of a small step."""
         self._set_training(True)
         module, criterion, optimizer = self.module_, self.criterion_, self.optimizer_
         chain = None
-        if hasattr(self, "input_shape_") and self._takes_bare_steps():
+        if self._takes_bare_steps():
             chain = chain_of(module, self._row_shape())
         if chain is not None:
             return self._chain_step(chain)
@@ -273,12 +281,16 @@ class SkorchHooks(NeuralNetClassifier):
         return step
 
     def _record_losses(self, prefix, losses, sizes):
-        """Record an epoch's mean loss. skorch keeps each batch's for that: a dict a step."""
+        """Record an epoch's mean loss: skorch keeps each batch's for that, a dict a step."""
         name, loss = f"{prefix}_loss", float(np.average(losses, weights=sizes))
         best = min((row.get(name, np.inf) for row in self.history[:-1]), default=np.inf)
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < best)
         self.history.record(f"{prefix}_batch_count", len(losses))
+
+    def _has_other_callbacks(self):
+        """Whether there are callbacks that may look at each step, or act on it."""
+        return any(reason_of_callback(*pair) for pair in self.callbacks_)
 
     def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
         """Whether a callback wants to hear of each batch; a schedule of epochs does not."""

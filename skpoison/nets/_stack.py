@@ -3,11 +3,12 @@
 import copy
 
 import torch
+from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 
+from ._callbacks import StopTraining
 from ._cuda import GraphedStep, full_precision
 from ._dense import chain_of, cross_entropy, descend
-from ._skorch import StopTraining
 
 
 class Member:
@@ -22,8 +23,9 @@ class Member:
         split = net._validation_
         self.epoch_data = {"dataset_train": X, "dataset_valid": split}
         self.validation = net.get_iterator(split) if split is not None else None
-        # A callback of the user may read the weights after an epoch, or write them.
-        self.is_watched = split is not None or bool(net.callbacks)
+        # Early stopping keeps the weights of the best epoch.
+        stops = any(isinstance(callback, EarlyStopping) for _, callback in net.callbacks_)
+        self.is_watched = split is not None or stops
 
     def draw_order(self):
         """The rows of an epoch's batches, (n_batches, batch_size)."""
@@ -198,19 +200,12 @@ class Stack:
             has_enough = False
         except StopTraining:
             has_enough = True
-        if net.callbacks:
-            self._copy_from_net(k)
         return has_enough
 
     def _copy_to_net(self, k):
         with torch.no_grad():
             for name, value in self.parameters.items():
                 self.members[k].net.module_.get_parameter(name).copy_(value[k])
-
-    def _copy_from_net(self, k):
-        with torch.no_grad():
-            for name, value in self.parameters.items():
-                value[k].copy_(self.members[k].net.module_.get_parameter(name))
 
     def _leave(self, leaving):
         """Finish the members at these places, and close the ranks."""

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import _num_samples
 
 from .._seeding import seed_estimator
 from .._typing import Attack, Classifier, Seed
@@ -179,14 +180,15 @@ class ExcessRiskDisplay:
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         X, y = indexable(X, y)
-        sizes = [check_int(n, "train_sizes", low=1, high=len(y)) for n in train_sizes]
+        n_rows = _num_samples(y)
+        sizes = [check_int(n, "train_sizes", low=1, high=n_rows) for n in train_sizes]
         check_int(n_repeats, "n_repeats", low=1)
         scorer = check_scoring(estimator, scoring=scoring)
-        random_state = check_random_state(random_state)
+        rng = check_random_state(random_state)
         excess = {name: np.empty((len(sizes), n_repeats)) for name in attacks}
         for repeat in range(n_repeats):
-            order = random_state.permutation(len(y))
-            seed = random_state.randint(2**31 - 1)
+            order = rng.permutation(n_rows)
+            seed = rng.randint(2**31 - 1)
             clean = seed_estimator(clone(estimator), seed, overwrite=True).fit(X, y)
             best = scorer(clean, *test)
             for i, n in enumerate(sizes):
@@ -240,7 +242,7 @@ class ExcessRiskDisplay:
         if ax is None:
             _, ax = plt.subplots()
         self.lines_, self.bounds_ = [], {}
-        self.fill_between_ = None if std_display_style is None else []
+        self.fill_between_: list | None = None if std_display_style is None else []
         for name, table in excess.items():
             # A failed fit does not take its row along; a row of them is left out.
             masked = np.ma.masked_invalid(table)

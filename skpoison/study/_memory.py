@@ -1,12 +1,12 @@
 """Results that outlive the process: values by key, in the storage of a joblib.Memory."""
 
+import hashlib
 import os
+import pickle
 import warnings
 
 import joblib
 from sklearn.utils.validation import check_memory as check_sklearn_memory
-
-from ._fingerprint import fingerprint
 
 
 def check_memory(memory):
@@ -22,8 +22,8 @@ class Store:
     """Values by key, kept in a joblib.Memory; a store that fails loses time, and no result.
 
     It writes and reads the entries by itself, without `Memory.cache`, which clears all that a
-    function left where the file with its source is damaged. Each entry has the fingerprint of key
-    and value beside the value: a pickle with a wrong byte may well load.
+    function left where the file with its source is damaged. An entry is a value's pickle with a
+    hash of it and of the key: a pickle with a wrong byte may well load.
     """
 
     def __init__(self, memory):
@@ -39,9 +39,9 @@ class Store:
         if key is None or not self._backend.contains_item(_address(key)):
             return None
         try:
-            mark, value = self._backend.load_item(_address(key), verbose=0)
-            if mark == fingerprint((key, value)):
-                return value
+            mark, pickled = self._backend.load_item(_address(key), verbose=0)
+            if mark == _mark(key, pickled):
+                return pickle.loads(pickled)
             problem = "another content than was kept"
         except (KeyError, FileNotFoundError):
             return None  # Another process has cleared it.
@@ -54,8 +54,12 @@ class Store:
     def keep(self, key, value):
         """Keep a value, unless the key is None. A value that cannot be written is a warning."""
         if key is not None:
-            entry = fingerprint((key, value)), value
-            self._backend.dump_item(_address(key), entry, verbose=0)
+            pickled = pickle.dumps(value)
+            self._backend.dump_item(_address(key), (_mark(key, pickled), pickled), verbose=0)
+
+
+def _mark(key, pickled):
+    return hashlib.sha256(key.encode() + pickled).hexdigest()
 
 
 def _address(key):

@@ -67,15 +67,18 @@ class Runner:
             else:
                 arguments[place] = self.study.fit_arguments(fit, data)
         tasks = {}
-        for places in self._group(list(arguments)):
+        # Of all fits of a value, found ones too: a study that goes on computes as the whole one.
+        sizes = Counter(place[2] for place in fits)
+        for places, is_stack in self._group(list(arguments), sizes):
             columns = [arguments[place] for place in places]
-            tasks[places] = (fit_and_score_many, (columns, self.error_score == "raise"))
-            if len(places) == 1:
+            if is_stack:
+                tasks[places] = (fit_and_score_many, (columns, self.error_score == "raise"))
+            else:
                 tasks[places] = (fit_and_score, columns[0])
         for places, result, error in self._parallel(tasks):
             if error is not None:
                 result = [(None, error)] * len(places)
-            elif len(places) == 1:
+            elif tasks[places][0] is fit_and_score:
                 result = [(result, None)]
             for place, (cell, what) in zip(places, result, strict=True):
                 if what is None:
@@ -113,20 +116,24 @@ class Runner:
                 self.failures.append(error)
         return poisoned
 
-    def _group(self, places):
-        """Put the nets that are worth a stack together; yields tuples of places."""
+    def _group(self, places, sizes):
+        """Put the nets that are worth a stack together; yields tuples of places, and if they are.
+
+        `sizes` has the number of fits for each value of the parameter.
+        """
         by_value = {}
         for place in places:
             by_value.setdefault(place[2], []).append(place)
         n_jobs = effective_n_jobs(self.n_jobs)
         for value, group in by_value.items():
-            if self.fused is False or not self.study.is_stackable(value, len(group), self.fused):
-                yield from ((place,) for place in group)
+            n_fits = sizes[value]
+            if self.fused is False or not self.study.is_stackable(value, n_fits, self.fused):
+                yield from (((place,), False) for place in group)
                 continue
             # A share for each worker: what a net becomes does not depend on its company.
             n_shares = min(n_jobs, math.ceil(len(group) / 3))
             for k in range(n_shares):
-                yield tuple(group[k::n_shares])
+                yield tuple(group[k::n_shares]), True
 
     def _parallel(self, tasks):
         """Run tasks by place; yields (place, value, error) as they end."""

@@ -60,7 +60,7 @@ def fit_and_score_many(columns, strict):
     for estimator, whole, train, validation, *_ in columns:
         nets.append(estimator)
         # Nets of the same rows are given the same object, which the stack then holds once.
-        key = id(whole[0]), id(train)
+        key = *map(id, whole), id(train)
         if key not in parts:
             parts[key] = whole if train is None else take(whole, train)
         data.append((*parts[key], *validation.values()))

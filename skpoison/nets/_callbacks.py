@@ -1,0 +1,37 @@
+"""Which callbacks act between the steps of a training only, and not on them."""
+
+import torch
+from skorch.callbacks import EarlyStopping, EpochTimer, LRScheduler, PrintLog
+
+
+class StopTraining(Exception):
+    """A callback ended the training early, as opposed to the user's Ctrl-C."""
+
+
+class EpochLog(PrintLog):
+    """skorch's log of epochs, which makes its table even where nobody is to see it."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.verbose or self.sink is not print:
+            super().on_epoch_end(net, **kwargs)
+
+
+_READERS = (EarlyStopping, EpochLog, EpochTimer, PrintLog)
+# They turn the momentum up and down as well.
+_CYCLES = ("CyclicLR", "OneCycleLR")
+
+
+def reason_of_callback(name, callback):
+    """Why a callback asks for steps as torch takes them, or None.
+
+    Any other than these may read gradients or the history of batches, or change weights, options or
+    generators.
+    """
+    if type(callback) in _READERS:
+        return None
+    if type(callback) is LRScheduler and callback.step_every == "epoch":
+        policy = callback.policy
+        policy = policy if isinstance(policy, str) else getattr(policy, "__name__", "")
+        if hasattr(torch.optim.lr_scheduler, policy) and policy not in _CYCLES:
+            return None
+    return f"callback {name!r} may act on the steps"
