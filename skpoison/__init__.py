@@ -14,6 +14,7 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
+from .defences import LossTrimming, PartitionEnsemble
 from .modules import (
     MLP,
     AlexNet,
@@ -45,8 +46,10 @@ __all__ = [
     "ExcessRiskDisplay",
     "LabelFlip",
     "Linear",
+    "LossTrimming",
     "MnistConvNet",
     "NetClassifier",
+    "PartitionEnsemble",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
     "RandomNoise",
