@@ -39,7 +39,7 @@ OTHERS = {
     "modules": {"torch"},
     "nets": {"numpy", "sklearn", "skorch", "torch", "threadpoolctl"},
     "study": {"numpy", "sklearn", "joblib", "scipy", "threadpoolctl", "tqdm"},
-    "defences": {"numpy", "sklearn"},
+    "defences": {"numpy", "sklearn", "torch"},
     "theory": {"numpy", "scipy"},
     "datasets": {"numpy", "pooch"},
     "testing": {"numpy", "scipy", "sklearn", "torch"},
