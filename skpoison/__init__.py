@@ -26,11 +26,13 @@ from .modules import (
 )
 from .nets import NetClassifier, fit_many
 from .study import (
+    BudgetHeatmapDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RobustnessCurve,
     RobustnessCurveDisplay,
+    breaking_point,
     robustness_curve,
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "BaseAttack",
     "BaseFeatureAttack",
     "BaseLabelAttack",
+    "BudgetHeatmapDisplay",
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",
@@ -58,6 +61,7 @@ __all__ = [
     "RobustnessCurveDisplay",
     "TwoLayerReLU",
     "__version__",
+    "breaking_point",
     "fetch_cifar10",
     "fetch_mnist",
     "fit_many",
