@@ -194,10 +194,10 @@ def _fall(clean, table, curve, confidence):
 def budgets_of(curve):
     """The budgets of a study's attacks by name, in ascending order."""
     try:
-        budgets = {name: check_real(float(name), "curve", low=0) for name in curve.scores}
+        budgets = {name: check_real(float(name), name, low=0) for name in curve.scores}
     except ValueError:
         raise ValueError(
-            "`curve` must have attacks that are named by their budgets ('0', '0.1'), got "
+            "`curve` must have attacks that are named by their budgets >= 0 ('0', '0.1'), got "
             f"{list(curve.scores)}"
         ) from None
     if 0.0 not in budgets.values():
