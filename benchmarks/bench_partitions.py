@@ -16,7 +16,7 @@ args = parse(__doc__, partitions=250)
 torch.set_num_threads(1)
 X, y = fetch_mnist()
 rows = []
-for n, width, epochs in [(10_000, 16, 50), (10_000, 64, 50), (60_000, 16, 5)]:
+for n, width, epochs in [(10_000, 16, 30), (10_000, 64, 30), (60_000, 16, 5)]:
     net = NetClassifier(MLP, module__width=width, lr=0.2, batch_size=16, max_epochs=epochs)
     seconds = {True: [], False: []}
     for _ in range(args.rounds):

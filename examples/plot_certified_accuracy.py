@@ -22,7 +22,7 @@ import pandas as pd
 
 from skpoison import MLP, NetClassifier, PartitionEnsemble, fetch_mnist
 
-RADII = [0, 1, 2, 5, 10, 20, 24, 50, 75, 100, 124]
+RADII = [0, 1, 2, 5, 10, 20, 24, 25, 50, 75, 100]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--rows", type=int, default=10_000, help="training rows")
@@ -47,7 +47,7 @@ for n_partitions in (50, 250):
     right = ensemble.classes_[votes.argmax(axis=1)] == y_test
     own = votes[np.arange(len(y_test)), np.searchsorted(ensemble.classes_, y_test)]
     withstood = np.where(right, radius, -1)
-    certified = [(withstood >= r).mean() for r in range(n_partitions // 2)]
+    certified = [(withstood >= r).mean() for r in range(n_partitions // 2 + 1)]
     tables.append(
         pd.DataFrame({"partitions": n_partitions, "r": range(len(certified)), "share": certified})
     )

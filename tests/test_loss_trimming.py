@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
@@ -15,7 +16,7 @@ from skpoison import (
     robustness_curve,
 )
 
-NET = NetClassifier(MLP, module__width=64, lr=0.1, batch_size=32, max_epochs=15)
+NET = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, max_epochs=15)
 
 
 def test_drops_flipped_rows(split_digits):
@@ -23,11 +24,12 @@ def test_drops_flipped_rows(split_digits):
     X, y, X_test, y_test = split_digits
     flips = LabelFlip(0.3, sampling="exact", random_state=0)
     y_poisoned = flips.poison(X, y)[1]
-    trimmed = LossTrimming(NET, 0.3, random_state=0).fit(X, y_poisoned)
+    victim = LogisticRegression(C=0.1)
+    trimmed = LossTrimming(victim, 0.3, random_state=0).fit(X, y_poisoned)
     wrong = (y_poisoned != y)[trimmed.kept_indices_].mean()
-    assert wrong < 0.03
+    assert wrong < 0.05
     assert len(trimmed.kept_indices_) == len(y) - int(0.3 * len(y))
-    alone = PoisonedClassifier(NET.set_params(random_state=0), flips).fit(X, y)
+    alone = PoisonedClassifier(victim, flips).fit(X, y)
     assert trimmed.score(X_test, y_test) > alone.score(X_test, y_test) + 0.02
 
 
@@ -58,9 +60,8 @@ def test_needs_probabilities(digits):
 
 def test_a_net_that_diverges_is_no_crash(digits):
     with pytest.warns(UserWarning, match="diverged"):
-        model = LossTrimming(NET.set_params(lr=1e6), random_state=0).fit(*digits)
+        model = LossTrimming(clone(NET).set_params(lr=1e6), random_state=0).fit(*digits)
     assert model.predict(digits[0]).shape == (300,)
-    NET.set_params(lr=0.1)
 
 
 def test_in_a_study_and_images(digits):
@@ -75,7 +76,7 @@ def test_in_a_study_and_images(digits):
         cv=2,
         random_state=0,
     )
-    assert curve.scores["flips"].min() > 0.4
+    assert curve.scores["flips"].min() > 0.5
 
 
 def test_a_failed_fit_leaves_a_fitted_one(digits):

@@ -168,14 +168,16 @@ def _bisect(drops, which, drop, tolerance, try_budget):
         if math.isinf(end):
             return
         start = max(budget for budget in drops if budget < end)
-        if end - start <= tolerance:
+        if end - start <= tolerance * (1 + 1e-9):
             return
         try_budget((start + end) / 2)
 
 
 def _first(drops, which, drop):
     """The smallest budget tried at which this end of the fall's interval reaches `drop`."""
-    return min((b for b, fall in drops.items() if getattr(fall, which) >= drop), default=math.inf)
+    # Up to rounding: a fall of 0.8 - 0.75 is one of 0.05.
+    reached = (b for b, fall in drops.items() if getattr(fall, which) >= drop - 1e-9)
+    return min(reached, default=math.inf)
 
 
 def _point(drops, drop):
