@@ -14,6 +14,7 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
+from .defences import LossTrimming, PartitionEnsemble
 from .modules import (
     MLP,
     AlexNet,
@@ -25,11 +26,13 @@ from .modules import (
 )
 from .nets import NetClassifier, fit_many
 from .study import (
+    BudgetHeatmapDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RobustnessCurve,
     RobustnessCurveDisplay,
+    breaking_point,
     robustness_curve,
 )
 
@@ -39,14 +42,17 @@ __all__ = [
     "BaseAttack",
     "BaseFeatureAttack",
     "BaseLabelAttack",
+    "BudgetHeatmapDisplay",
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",
     "ExcessRiskDisplay",
     "LabelFlip",
     "Linear",
+    "LossTrimming",
     "MnistConvNet",
     "NetClassifier",
+    "PartitionEnsemble",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
     "RandomNoise",
@@ -55,6 +61,7 @@ __all__ = [
     "RobustnessCurveDisplay",
     "TwoLayerReLU",
     "__version__",
+    "breaking_point",
     "fetch_cifar10",
     "fetch_mnist",
     "fit_many",

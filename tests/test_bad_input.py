@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse
 import torch
 from matplotlib import pyplot as plt
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -31,17 +31,21 @@ from skpoison import (
     MLP,
     BaseFeatureAttack,
     BaseLabelAttack,
+    BudgetHeatmapDisplay,
     ChainedAttack,
     CleanLabelPGA,
     LabelFlip,
+    LossTrimming,
     MnistConvNet,
     NetClassifier,
+    PartitionEnsemble,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RandomNoise,
     RobustnessCurve,
     RobustnessCurveDisplay,
     TwoLayerReLU,
+    breaking_point,
     fetch_cifar10,
     fetch_mnist,
     fit_many,
@@ -103,6 +107,28 @@ def net(**kwargs):
 
 def stopping(**kwargs):
     return net(early_stopping=True, **kwargs)
+
+
+def parted(n_partitions=3, **kwargs):
+    kwargs = {"estimator": LogisticRegression(), "random_state": 0, **kwargs}
+    return PartitionEnsemble(n_partitions=n_partitions, **kwargs)
+
+
+def trimmed(fraction=0.1, n_rounds=1, **kwargs):
+    kwargs = {"estimator": LogisticRegression(), "random_state": 0, **kwargs}
+    return LossTrimming(fraction=fraction, n_rounds=n_rounds, **kwargs)
+
+
+def broken(X=X, y=Y, **kwargs):
+    kwargs = {"attack": flip(), "budget_name": "rate", "max_budget": 0.5, "cv": 2, **kwargs}
+    kwargs = {"estimator": LogisticRegression(), "random_state": 0, **kwargs}
+    return breaking_point(kwargs.pop("estimator"), X, y, **kwargs)
+
+
+def mapped(**kwargs):
+    kwargs = {"attack": flip(), "budgets": [0.1], "budget_name": "rate", "cv": 2, **kwargs}
+    kwargs = {"param_name": "C", "param_range": [1.0], "random_state": 0, **kwargs}
+    return BudgetHeatmapDisplay.from_estimator(LogisticRegression(), X, Y, **kwargs)
 
 
 def study(estimator=None, X=X, y=Y, run=robustness_curve, **kwargs):
@@ -217,6 +243,7 @@ for name, call in {
     "project_l21.radius": lambda v: project_l21(DELTA, v),
     "project_l2inf.radius": lambda v: project_l2inf(DELTA, v),
     "net.lr": lambda v: net(lr=v).fit(X, Y),
+    "trimmed.fraction": lambda v: trimmed(v).fit(X, Y),
 }.items():
     word = name.partition(".")[2]
     kinds = NOT_REAL[word == "step_size" :]
@@ -241,6 +268,9 @@ for name, call in {
     "net.batch_size": lambda v: net(batch_size=v).fit(X, Y),
     "net.n_iter_no_change": lambda v: stopping(n_iter_no_change=v).fit(X, Y),
     "study.n_repeats": lambda v: study(n_repeats=v),
+    "parted.n_partitions": lambda v: parted(v).fit(X, Y),
+    "trimmed.n_rounds": lambda v: trimmed(n_rounds=v).fit(X, Y),
+    "broken.n_steps": lambda v: broken(n_steps=v),
 }.items():
     word = name.partition(".")[2]
     kinds = ["1", None, True, 1.5, 2.0, NAN]
@@ -249,6 +279,7 @@ for name, call in {
 for name, call in {
     "net.validation_fraction": lambda v: net(validation_fraction=v).fit(X, Y),
     "u_shape.confidence": lambda v: curve().u_shape("a", v),
+    "broken.confidence": lambda v: broken(confidence=v),
 }.items():
     word = name.partition(".")[2]
     refuse_each(name, call, [0.0, 1.0, -0.5], ValueError, f"`{word}` must lie between 0 and 1, g")
@@ -265,7 +296,44 @@ for word in ("drop_last", "early_stopping"):
         f"`{word}` must be True or False, got {{}}",
     )
 for name, call in {
+    "broken.drop": lambda v: broken(drop=v),
+    "broken.max_budget": lambda v: broken(max_budget=v),
+    "mapped.drop": lambda v: mapped(drop=v),
+}.items():
+    word = name.partition(".")[2]
+    refuse_each(name, call, [0, -1.0, np.float32(-1)], ValueError, f"`{word}` must be > 0.*, got ")
+    refuse_each(name, call, [NAN, INF], ValueError, f"`{word}` must be finite, got {{}}")
+    refuse_each(name, call, ["1", True], TypeError, f"`{word}` must be a real number, got {{}}")
+refuse_each(
+    "trimmed.fraction",
+    lambda v: trimmed(v).fit(X, Y),
+    [1, 1.0, 7.5],
+    ValueError,
+    "`fraction` must be < 1, got ",
+)
+refuse_each(
+    "parted.fused",
+    lambda v: parted(fused=v).fit(X, Y),
+    [1, 0, "auto", None],
+    TypeError,
+    "`fused` must be True or False, got {}",
+)
+for name, make in {"parted": parted, "trimmed": trimmed}.items():
+    refuse_each(
+        f"{name}.estimator",
+        lambda v, m=make: m(estimator=v).fit(X, Y),
+        [3, None, LogisticRegression, StandardScaler()],
+        TypeError,
+        "`estimator` must be a classifier",
+    )
+refuse(
+    "trimmed: no probabilities", lambda: trimmed(estimator=LinearSVC()).fit(X, Y), TypeError, "`p"
+)
+for name, call in {
     "pga": lambda v: pga(random_state=v).fit(X, Y),
+    "parted": lambda v: parted(random_state=v).fit(X, Y),
+    "trimmed": lambda v: trimmed(random_state=v).fit(X, Y),
+    "broken": lambda v: broken(random_state=v),
     "noise": lambda v: noise(random_state=v).fit(X, Y),
     "flip": lambda v: flip(random_state=v).fit(X, Y),
     "net": lambda v: net(random_state=v).fit(X, Y),
@@ -367,6 +435,8 @@ FITTED_ON_DATA = {
     "poisoned": lambda X, y: PoisonedClassifier(net(), flip()).fit(X, y),
     "clean": lambda X, y: PoisonedClassifier(net()).fit(X, y),
     "fit_many": lambda X, y: fit_many([net(), net()], [(X, y)] * 2),
+    "parted": lambda X, y: parted().fit(X, y),
+    "trimmed": lambda X, y: trimmed().fit(X, y),
 }
 BAD_X = {
     "NaN": (HOLED[NAN], ValueError, "contains NaN"),
@@ -441,9 +511,11 @@ for value, *_ in (*BAD_X.values(), *BAD_Y.values()):
     if isinstance(value, np.ndarray):
         keep(value)
 for name, call in FITTED_ON_DATA.items():
+    # A partition may have one class, and so may the whole.
+    bad_y = {k: v for k, v in BAD_Y.items() if name != "parted" or not k.startswith("one class")}
     for what, (value, error, words) in BAD_X.items():
         refuse(f"{name}: X {what}", lambda c=call, v=value: c(v, Y), error, words)
-    for what, (value, error, words) in BAD_Y.items():
+    for what, (value, error, words) in bad_y.items():
         refuse(f"{name}: y {what}", lambda c=call, v=value: c(X, v), error, words)
 
 # Attacks.
@@ -1041,6 +1113,58 @@ refuse(
     TypeError,
     "unexpected keyword argument 'splits'",
 )
+for name, kwargs, error, words in [
+    ("no attack", {"attack": None}, ValueError, "`budget_name` must be a parameter of `attack`"),
+    ("budget_name", {"budget_name": "budget"}, ValueError, "`budget_name` must be .*'budget'"),
+    ("no X", {"X": None}, TypeError, "Expected sequence or array-like, got .*NoneType"),
+    ("no y", {"y": None}, ValueError, "y must be given"),
+    ("short y", {"y": Y[:3]}, ValueError, "inconsistent numbers of samples"),
+    ("no max_budget", {"max_budget": None}, TypeError, "`max_budget` must be a real number, got N"),
+    ("rate", {"max_budget": 2.0}, ValueError, "`rate` must be <= 1, got 2.0"),
+    ("study", {"splits": 3}, TypeError, "unexpected keyword argument 'splits'"),
+    ("curve and data", {"estimator": curve()}, ValueError, "a curve must be given alone"),
+]:
+    refuse(f"breaking_point: {name}", lambda k=kwargs: broken(**k), error, words)
+for name, kwargs, words in [
+    ("names", {"a": np.zeros((2, 4))}, r"named by their budgets .*\['a'\]"),
+    ("negative", {"-1": np.zeros((2, 4))}, r"budgets >= 0 .*\['-1'\]"),
+    ("no clean", {"0.5": np.zeros((2, 4))}, r"must have an attack '0', .*\['0.5'\]"),
+]:
+    of_budgets = curve(scores=kwargs)
+    refuse(
+        f"breaking_point of a curve: {name}",
+        lambda c=of_budgets: breaking_point(c, value=1),
+        ValueError,
+        words,
+    )
+    refuse(
+        f"map of a curve: {name}",
+        lambda c=of_budgets: BudgetHeatmapDisplay.from_curve(c),
+        ValueError,
+        words,
+    )
+refuse("breaking_point: value", lambda: breaking_point(curve()), ValueError, "`value` must be one")
+for name, kwargs, error, words in [
+    ("attack", {"attack": None}, ValueError, "`budget_name` must be a parameter of `attack`"),
+    ("budget_name", {"budget_name": "x"}, ValueError, "`budget_name` must be a parameter .*'x'"),
+    ("budgets", {"budgets": [-1.0]}, ValueError, "`budgets` must be >= 0, got -1.0"),
+    ("budget word", {"budgets": ["a"]}, TypeError, "`budgets` must be a real number, got 'a'"),
+    ("unknown", {"splits": 3}, TypeError, "unexpected keyword argument 'splits'"),
+]:
+    refuse(f"map: {name}", lambda k=kwargs: mapped(**k), error, words)
+FITTED_PARTED, FITTED_TRIMMED = parted().fit(X, Y), trimmed().fit(X, Y)
+for name, model in {"parted": FITTED_PARTED, "trimmed": FITTED_TRIMMED}.items():
+    for method in ("predict", "predict_proba", "certify", "votes"):
+        if not hasattr(model, method):
+            continue
+        call = getattr(model, method)
+        refuse(f"{name}.{method}: NaN", lambda c=call: c(HOLED[NAN]), ValueError, "contains NaN")
+        refuse(f"{name}.{method}: narrow", lambda c=call: c(NARROW), ValueError, "X has 3 features")
+        refuse(
+            f"{name}.{method}: images", lambda c=call: c(IMAGES), ValueError, r"rows of shape \(6,"
+        )
+        unfitted = getattr(clone(model), method)
+        refuse(f"{name}.{method}: unfitted", lambda c=unfitted: c(X), NotFittedError, "not fitted")
 NORMS = PerturbationNormDisplay
 refuse("norms: class", lambda: NORMS.from_estimator(RandomNoise, X, Y), TypeError, "of a class")
 refuse("norms: X", lambda: NORMS.from_estimator(noise(), X * 9, Y), ValueError, "X must lie inside")
@@ -1148,6 +1272,8 @@ ESTIMATORS = {
     "net": net,
     "poisoned": lambda: PoisonedClassifier(net(), flip()),
     "clean": lambda: PoisonedClassifier(net()),
+    "parted": parted,
+    "trimmed": trimmed,
 }
 
 
@@ -1183,6 +1309,11 @@ def test_a_failed_fit_leaves_nothing_half_done(name):
         PoisonedClassifier(net(lr=-1), flip()),
         PoisonedClassifier(net(), flip(2)),
         PoisonedClassifier(NoFit()),
+        parted(0),
+        parted(estimator=net(lr=-1)),
+        parted(estimator=NoFit()),
+        trimmed(1.0),
+        trimmed(estimator=NoFit()),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
@@ -1207,27 +1338,27 @@ def test_bad_validation_data_leave_a_net_unfitted(X_val, y_val):
 REFUSED = r"NaN|y must|continuous|strings|0 sample|features|Expected 2D"
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        (HOLED[NAN], Y),
-        (X, Y[:3]),
-        (X, None),
-        (X, np.zeros(40)),
-        (X, X[:, 0]),
-        (X.astype(str), Y),
-        (X[:0], Y[:0]),
-        (X[:, 0], Y),
-    ],
-    ids=["NaN", "short y", "no y", "one class", "continuous", "words", "empty", "one axis"],
-)
-@pytest.mark.parametrize("name", ESTIMATORS)
+BAD_DATA = {
+    "NaN": (HOLED[NAN], Y),
+    "short y": (X, Y[:3]),
+    "no y": (X, None),
+    "one class": (X, np.zeros(40)),
+    "continuous": (X, X[:, 0]),
+    "words": (X.astype(str), Y),
+    "empty": (X[:0], Y[:0]),
+    "one axis": (X[:, 0], Y),
+}
+# A PartitionEnsemble takes one class: a partition may have one.
+REFUSING = [(n, bad) for n in ESTIMATORS for bad in BAD_DATA if (n, bad) != ("parted", "one class")]
+
+
+@pytest.mark.parametrize(("name", "bad"), REFUSING)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_is_fitted_survives_bad_data(name, bad):
     estimator = ESTIMATORS[name]().fit(X, Y)
     before = what_was_learned(estimator)
     with pytest.raises(ValueError, match=REFUSED):
-        estimator.fit(*bad)
+        estimator.fit(*BAD_DATA[bad])
     assert what_was_learned(estimator) == before
 
 

@@ -9,7 +9,9 @@ from skpoison import (
     ChainedAttack,
     CleanLabelPGA,
     LabelFlip,
+    LossTrimming,
     NetClassifier,
+    PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
 )
@@ -40,6 +42,8 @@ ESTIMATORS = [
     PoisonedClassifier(LogisticRegression(), LabelFlip(0.1, random_state=0)),
     PoisonedClassifier(LogisticRegression(), attack=None),
     NetClassifier(MLP, max_epochs=30, batch_size=16, random_state=0),
+    PartitionEnsemble(LogisticRegression(), n_partitions=5),
+    LossTrimming(LogisticRegression()),
 ]
 
 

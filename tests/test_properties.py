@@ -17,7 +17,9 @@ from skpoison import (
     ChainedAttack,
     CleanLabelPGA,
     LabelFlip,
+    LossTrimming,
     NetClassifier,
+    PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
     project_l2inf,
@@ -237,6 +239,8 @@ ESTIMATORS = {
     "chain": ChainedAttack([LabelFlip(0.3, random_state=0), RandomNoise(random_state=0)]),
     "poisoned": PoisonedClassifier(NET, LabelFlip(0.3, random_state=0)),
     "clean": PoisonedClassifier(NET),
+    "partitions": PartitionEnsemble(NET, 3, random_state=0),
+    "trimming": LossTrimming(NET, 0.1, 1, random_state=0),
 }
 
 

@@ -27,7 +27,9 @@ from skpoison import (
     ChainedAttack,
     CleanLabelPGA,
     LabelFlip,
+    LossTrimming,
     NetClassifier,
+    PartitionEnsemble,
     PerturbationNormDisplay,
     PoisonedClassifier,
     RandomNoise,
@@ -272,6 +274,14 @@ def study_plotted(X, y):
     plotted(RobustnessCurveDisplay.from_estimator(net(), X, y, random_state=0, **kwargs))
 
 
+def defended(defence, method):
+    def call(X, y):
+        model = clone(defence).fit(X, y)
+        return getattr(model, method)(X) if method != "fit" else None
+
+    return call
+
+
 def together(X, y):
     fit_many([net(Writing, random_state=seed) for seed in range(3)], [(X, y)] * 3, fused=True)
     fit_many([net(early_stopping=True) for _ in range(3)], [(X, y, X, y)] * 3)
@@ -302,6 +312,14 @@ CALLS = {
         f"PoisonedClassifier.{method} by {type(attack).__name__}": poisoned(method, attack)
         for attack in (None, PGA, FLIP)
         for method in ("fit", "predict", "predict_proba", "score")
+    },
+    **{
+        f"{type(defence).__name__}.{method}": defended(defence, method)
+        for defence in (
+            PartitionEnsemble(net(Writing), 2, random_state=0),
+            LossTrimming(net(Writing), 0.1, 1, random_state=0),
+        )
+        for method in ("predict", "predict_proba")
     },
     "study of folds": study(),
     "study of the data set": study(poison="dataset"),

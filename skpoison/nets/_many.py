@@ -113,7 +113,7 @@ def fit_many(
                 or _reason_of_batches(net, len(begun[0]))
             )
             if reason is None:
-                groups.setdefault(_architecture(net), []).append((net, begun))
+                groups.setdefault(_architecture(net, len(begun[0])), []).append((net, begun))
             else:
                 alone.setdefault(reason, []).append((net._run, begun))
         for group in groups.values():
@@ -306,7 +306,7 @@ def _reason_of_forward(first, net, begun):
     return None if torch.equal(own, stacked) else "the modules differ in more than parameters"
 
 
-def _architecture(net):
+def _architecture(net, n_rows):
     """What nets of one stack have in common."""
     module = net.module_
     options = {**net.optimizer_.param_groups[0]}
@@ -323,7 +323,7 @@ def _architecture(net):
         ),
         tuple((name, _value(value)) for name, value in sorted(options.items())),
         net.device_,
-        net.batch_size,
+        n_rows if net.batch_size == -1 else net.batch_size,
         net.max_epochs,
         net._row_shape(),
     )

@@ -177,8 +177,7 @@ class RobustnessCurve:
 
     def _drop(self, table, end, confidence):
         """Paired drop from the peak, chosen on other folds, to one end of the curve."""
-        group = np.arange(table.shape[1])
-        group = group % self.n_splits if self.n_splits > 1 else group
+        group = self.groups()
         whole = np.isfinite(table).all(axis=0)
         table, group = table[:, whole], group[whole]
         if len(np.unique(group)) < 2:
@@ -187,12 +186,7 @@ class RobustnessCurve:
         for own in np.unique(group):
             best = np.argmax(table[:, group != own].mean(axis=1))
             differences[group == own] = (table[best] - table[end])[group == own]
-        differences = np.array([differences[group == own].mean() for own in np.unique(group)])
-        n = len(differences)
-        error = differences.std(ddof=1) * math.sqrt(1 / n + self.test_train_ratio)
-        half = student_t.ppf((1 + confidence) / 2, n - 1) * error
-        mean = differences.mean()
-        return Drop(float(mean), float(mean - half), float(mean + half))
+        return corrected_interval(differences, group, self.test_train_ratio, confidence)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the curve to a JSON file, whole or not at all.
@@ -276,6 +270,17 @@ class RobustnessCurve:
             if any(values.shape != shape for values in tables.values()):
                 raise ValueError(f"{table} must have shape {shape}")
 
+    def groups(self) -> Array:
+        """Return which columns of the tables count as one: those of a fold.
+
+        Returns
+        -------
+        groups : ndarray of int of shape (n_repeats * n_splits,)
+            The fold of each column; of a single split, the repeat.
+        """
+        columns = np.arange(self.n_splits * self.n_repeats)
+        return columns % self.n_splits if self.n_splits > 1 else columns
+
     def _table(self, name):
         return self.scores[check_choice(name, "name", tuple(self.scores))]
 
@@ -299,6 +304,21 @@ class RobustnessCurve:
             f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table>"
         )
+
+
+def corrected_interval(differences, groups, test_train_ratio, confidence):
+    """Mean of paired differences and its interval by the corrected resampled t-test.
+
+    Differences of a group are averaged first; of fewer than two groups there is no interval.
+    """
+    values = np.array([differences[groups == own].mean() for own in np.unique(groups)])
+    n = len(values)
+    if n < 2:
+        return Drop(float(values.mean()) if n else math.nan, math.nan, math.nan)
+    error = values.std(ddof=1) * math.sqrt(1 / n + test_train_ratio)
+    half = student_t.ppf((1 + confidence) / 2, n - 1) * error
+    mean = values.mean()
+    return Drop(float(mean), float(mean - half), float(mean + half))
 
 
 def _numbers(rows):

@@ -1,0 +1,68 @@
+"""
+Budget and width at once
+========================
+
+TODO claim
+"""
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+from skorch.callbacks import LRScheduler
+
+from skpoison import (
+    MLP,
+    BudgetHeatmapDisplay,
+    CleanLabelPGA,
+    LabelFlip,
+    NetClassifier,
+    breaking_point,
+)
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+decay = [("decay", LRScheduler(policy="CosineAnnealingLR", T_max=20))]
+net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20, callbacks=decay)
+study = {"param_name": "module__width", "param_range": [4, 16, 64, 256, 1024], "random_state": 0}
+
+# %%
+# Regime A moves features, at several corruption rates C; regime C flips labels. The red line is
+# where the mean accuracy of a width has fallen by five points.
+attack = CleanLabelPGA(NetClassifier(MLP, lr=0.5, batch_size=32), norm="l2,1", max_iter=30)
+fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+a = BudgetHeatmapDisplay.from_estimator(
+    net, X, y, attack=attack, budgets=[10, 20, 30, 40], drop=0.05, ax=left, **study
+)
+left.set_title("A: features, sum of norms within C√n")
+c = BudgetHeatmapDisplay.from_estimator(
+    net,
+    X,
+    y,
+    attack=LabelFlip(),
+    budgets=[0.1, 0.2, 0.3, 0.4, 0.5],
+    budget_name="rate",
+    drop=0.05,
+    ax=right,
+    **study,
+)
+right.set_title("C: labels to the next class")
+
+# %%
+# The same from the studies, with the interval of each: budgets from ``high`` on break the net for
+# sure, those below ``low`` do not.
+for name, display in {"A": a, "C": c}.items():
+    for width in study["param_range"]:
+        point = breaking_point(display.curve_, value=width)
+        print(f"{name}, width {width:4d}: {point.budget:g} in [{point.low:g}, {point.high:g}]")
+
+# %%
+# Between the budgets of a map, bisection finds the point for one width.
+point = breaking_point(
+    net.set_params(module__width=64),
+    X,
+    y,
+    attack=LabelFlip(),
+    budget_name="rate",
+    max_budget=0.5,
+    random_state=0,
+)
+print(f"C, width 64: {point.budget:.3f} in [{point.low:.3f}, {point.high:.3f}]")

@@ -1,0 +1,183 @@
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._seeding import seed_estimator
+from .._typing import Array, Classifier, Seed
+from .._validation import (
+    check_int,
+    check_labels,
+    check_real,
+    check_rows,
+    encode_labels,
+    unchanged_by,
+)
+
+
+class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Iterative trimmed loss: train, drop the rows of the largest loss, train anew.
+
+    A net learns most rows before it learns the few whose label is wrong: what has a large loss
+    after training is suspect [1]_. It promises nothing: for a certificate see `PartitionEnsemble`.
+
+    Parameters
+    ----------
+    estimator : classifier
+        What is trained, cloned in each round; must have `predict_proba`. One that fits every row,
+        wrong labels included, has no large losses to drop: stop its training early.
+    fraction : float, default=0.1
+        Share of the rows to leave out, >= 0 and < 1: a bound on how many are poisoned.
+    n_rounds : int, default=3
+        How often to choose rows and train anew, after the first training on all rows.
+    random_state : int, RandomState instance or None, default=None
+        Seeds every nested `random_state` that is None, anew in each round.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The classifier of the last round.
+    kept_indices_ : ndarray of int of shape (n_kept,)
+        The rows that it was trained on, in ascending order.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had any.
+
+    Notes
+    -----
+    Kept are the n - floor(fraction n) rows of least cross-entropy (of equal ones the first), and of
+    each class the row of least loss whatever that is, so that no class goes missing.
+
+    References
+    ----------
+    .. [1] Shen, Sanghavi, "Learning with Bad Training Data via Iterative Trimmed Loss
+       Minimization", ICML 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skpoison import LabelFlip, LossTrimming, PoisonedClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, y_train, X_test, y_test = X[:1000] / 16, y[:1000], X[1000:] / 16, y[1000:]
+    >>> flips, victim = LabelFlip(0.3, random_state=0), LogisticRegression(C=0.1)
+    >>> alone = PoisonedClassifier(victim, flips).fit(X_train, y_train)
+    >>> trimmed = PoisonedClassifier(LossTrimming(victim, 0.3), flips).fit(X_train, y_train)
+    >>> trimmed.score(X_test, y_test) > alone.score(X_test, y_test)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Classifier,
+        fraction: float = 0.1,
+        n_rounds: int = 3,
+        *,
+        random_state: Seed = None,
+    ) -> None:
+        self.estimator = estimator
+        self.fraction = fraction
+        self.n_rounds = n_rounds
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train on all rows, then in each round on those of least loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Training rows.
+        y : array-like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        self : LossTrimming
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or X or y cannot be used.
+        TypeError
+            If `estimator` is no classifier with `predict_proba`.
+        """
+        fraction = check_real(self.fraction, "fraction", low=0)
+        if not fraction < 1:
+            raise ValueError(f"`fraction` must be < 1, got {fraction}")
+        n_rounds = check_int(self.n_rounds, "n_rounds", low=1)
+        if isinstance(self.estimator, type) or not hasattr(self.estimator, "predict_proba"):
+            raise TypeError(
+                f"`estimator` must be a classifier with `predict_proba`, got {self.estimator!r}"
+            )
+        with unchanged_by(Exception, self):
+            X = check_rows(self, X, reset=True)
+            y, self.classes_ = check_labels(y, len(X))
+            random_state = check_random_state(self.random_state)
+            kept = np.arange(len(y))
+            model = self._fit_on(X, y, random_state)
+            for _ in range(n_rounds):
+                kept = _least(_losses(model, X, y), y, len(y) - int(fraction * len(y)))
+                model = self._fit_on(X[kept], y[kept], random_state)
+            self.estimator_, self.kept_indices_ = model, kept
+        return self
+
+    def _fit_on(self, X, y, random_state):
+        return seed_estimator(clone(self.estimator), random_state, overwrite=False).fit(X, y)
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict labels with the classifier of the last round.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(check_rows(self, X, reset=False))
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Predict probabilities with the classifier of the last round.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`
+            Rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(check_rows(self, X, reset=False))
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "kept_indices_")
+
+
+def _losses(model, X, y):
+    """The cross-entropy of each row."""
+    proba = np.asarray(model.predict_proba(X), dtype=np.float64)
+    codes = encode_labels(y, np.asarray(model.classes_), "`estimator`")
+    own = proba[np.arange(len(y)), codes]
+    # A net that diverged knows nothing: its NaNs are the largest losses.
+    return -np.log(np.maximum(np.nan_to_num(own), np.finfo(np.float64).tiny))
+
+
+def _least(losses, y, n_kept):
+    """The rows of least loss, and the best of each class, in ascending order."""
+    order = np.argsort(losses, kind="stable")
+    best = order[np.unique(y[order], return_index=True)[1]]
+    return np.union1d(order[:n_kept], best)

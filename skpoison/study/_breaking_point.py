@@ -1,0 +1,221 @@
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state, indexable
+
+from .._typing import Attack, Classifier, Seed
+from .._validation import check_int, check_labels, check_real
+from ._curve import Drop, RobustnessCurve, corrected_interval
+from ._robustness import robustness_curve
+
+
+class BreakingPoint(NamedTuple):
+    """The answer of `breaking_point`."""
+
+    budget: float
+    low: float
+    high: float
+    drops: dict[float, Drop]
+
+
+def breaking_point(
+    estimator: Classifier | RobustnessCurve,
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    *,
+    attack: Attack | None = None,
+    budget_name: str = "budget",
+    max_budget: float | None = None,
+    value: Any = None,
+    drop: float = 0.05,
+    n_steps: int = 5,
+    confidence: float = 0.95,
+    cv: Any = None,
+    random_state: Seed = None,
+    **study_kw: Any,
+) -> BreakingPoint:
+    """Find the smallest budget at which the score on clean data falls by `drop`.
+
+    By bisection over the budget, or among the budgets of a curve that is there already. Falls are
+    paired, same fold and same seed at every budget; their intervals are those of
+    `RobustnessCurve.u_shape`.
+
+    Parameters
+    ----------
+    estimator : classifier or RobustnessCurve
+        The victim; or a study whose attacks are one attack at several budgets, named by these
+        ("0" for clean training, "0.1", ...), such as `BudgetHeatmapDisplay.from_estimator` makes.
+    X : array-like of shape (n, d) or (n, c, h, w), default=None
+        Clean rows; None with a curve.
+    y : array-like of shape (n,), default=None
+        Their labels; None with a curve.
+    attack : attack, default=None
+        The attack, at any budget; None with a curve.
+    budget_name : str, default="budget"
+        Its parameter that is varied, such as "rate" of `LabelFlip`.
+    max_budget : float, default=None
+        The largest budget to try, > 0; None with a curve.
+    value : object, default=None
+        With a curve: at which value of its parameter. None: its only one.
+    drop : float, default=0.05
+        How far the mean score must fall, > 0: 0.05 are five points of accuracy.
+    n_steps : int, default=5
+        How often to halve the range: budgets are told apart by `max_budget` / 2**n_steps.
+    confidence : float, default=0.95
+        Coverage of the interval, between 0 and 1.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as in `robustness_curve`; split once, the same for every budget.
+    random_state : int, RandomState instance or None, default=None
+        Seeds every fit and attack, the same for every budget.
+    **study_kw
+        Passed to `robustness_curve`: `test`, `poison`, `n_repeats`, `scoring` (one metric),
+        `n_jobs`, `memory` and so on.
+
+    Returns
+    -------
+    point : BreakingPoint
+        A named tuple: `budget`, the smallest one tried at which the mean fall is at least `drop`
+        (inf if it is not even at the largest); `low` and `high`, the smallest ones tried at which
+        the interval of the fall reaches `drop`, and at which all of it lies there: budgets below
+        `low` and from `high` on are told from the breaking point (NaN without an interval, of fewer
+        than two folds); and `drops`, the fall and its interval at each budget tried.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range or of the wrong route.
+
+    Notes
+    -----
+    Bisection takes it that more budget does not hurt less; where the fall is not monotone it finds
+    one of the places where `drop` is crossed. The interval is that of the fall at each budget, read
+    off the budget axis; it is not corrected for the number of budgets tried.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skpoison import LabelFlip, breaking_point
+    >>> X, y = load_digits(return_X_y=True)
+    >>> point = breaking_point(
+    ...     LogisticRegression(C=0.1), X[:500] / 16, y[:500],
+    ...     attack=LabelFlip(), budget_name="rate", max_budget=0.8, n_steps=3, cv=3, random_state=0,
+    ... )
+    >>> 0.1 < point.budget < 0.5
+    True
+    """
+    drop = check_real(drop, "drop")
+    if not drop > 0:
+        raise ValueError(f"`drop` must be > 0, got {drop}")
+    confidence = check_real(confidence, "confidence")
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+    if isinstance(estimator, RobustnessCurve):
+        if any(given is not None for given in (X, y, attack, max_budget, cv)) or study_kw:
+            raise ValueError("a curve must be given alone, with `value`, got data or an attack")
+        return _of_curve(estimator, value, drop, confidence)
+    check_int(n_steps, "n_steps", low=1)
+    max_budget = check_real(max_budget, "max_budget")
+    if not max_budget > 0:
+        raise ValueError(f"`max_budget` must be > 0, got {max_budget}")
+    if not hasattr(attack, "poison") or budget_name not in clone(attack).get_params():
+        raise ValueError(
+            f"`budget_name` must be a parameter of `attack`, got {budget_name!r} with {attack!r}"
+        )
+    X, y = indexable(X, y)
+    check_labels(y)
+    # A splitter or a generator could give other folds, and other seeds, at each call.
+    splits = list(check_cv(cv, y, classifier=True).split(X, y))
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    # Nothing but the budget varies: a parameter of the victim at the value that it has.
+    name, at = min(estimator.get_params(deep=False).items(), key=lambda item: item[0])
+
+    def scores(attack):
+        curve = robustness_curve(
+            estimator,
+            X,
+            y,
+            attacks={"attack": attack},
+            param_name=name,
+            param_range=[at],
+            cv=splits,
+            random_state=seed,
+            **study_kw,
+        )
+        return curve, curve.scores["attack"][0]
+
+    _, clean = scores(None)
+    drops = {0.0: Drop(0.0, 0.0, 0.0)}
+
+    def try_budget(budget):
+        curve, table = scores(clone(attack).set_params(**{budget_name: budget}))
+        drops[budget] = _fall(clean, table, curve, confidence)
+
+    try_budget(max_budget)
+    for which in ("mean", "high", "low"):
+        _bisect(drops, which, drop, max_budget / 2**n_steps, try_budget)
+    return _point(drops, drop)
+
+
+def _bisect(drops, which, drop, tolerance, try_budget):
+    """Try budgets until the first at which this end of the fall's interval reaches `drop`."""
+    while True:
+        end = _first(drops, which, drop)
+        if math.isinf(end):
+            return
+        start = max(budget for budget in drops if budget < end)
+        if end - start <= tolerance * (1 + 1e-9):
+            return
+        try_budget((start + end) / 2)
+
+
+def _first(drops, which, drop):
+    """The smallest budget tried at which this end of the fall's interval reaches `drop`."""
+    # Up to rounding: a fall of 0.8 - 0.75 is one of 0.05.
+    reached = (b for b, fall in drops.items() if getattr(fall, which) >= drop - 1e-9)
+    return min(reached, default=math.inf)
+
+
+def _point(drops, drop):
+    low, high = _first(drops, "high", drop), _first(drops, "low", drop)
+    if any(math.isnan(fall.low) for fall in drops.values()):
+        low = high = math.nan
+    return BreakingPoint(_first(drops, "mean", drop), low, high, dict(sorted(drops.items())))
+
+
+def _fall(clean, table, curve, confidence):
+    whole = np.isfinite(clean) & np.isfinite(table)
+    ratio, groups = curve.test_train_ratio, curve.groups()
+    return corrected_interval((clean - table)[whole], groups[whole], ratio, confidence)
+
+
+def budgets_of(curve):
+    """The budgets of a study's attacks by name, in ascending order."""
+    try:
+        budgets = {name: check_real(float(name), name, low=0) for name in curve.scores}
+    except ValueError:
+        raise ValueError(
+            "`curve` must have attacks that are named by their budgets >= 0 ('0', '0.1'), got "
+            f"{list(curve.scores)}"
+        ) from None
+    if 0.0 not in budgets.values():
+        raise ValueError(
+            f"`curve` must have an attack '0', clean training, got {list(curve.scores)}"
+        )
+    return dict(sorted(budgets.items(), key=lambda item: item[1]))
+
+
+def _of_curve(curve, value, drop, confidence):
+    if value is None and len(curve.param_range) == 1:
+        value = curve.param_range[0]
+    if value not in curve.param_range:
+        raise ValueError(f"`value` must be one of {curve.param_range}, got {value!r}")
+    i = curve.param_range.index(value)
+    names = list(budgets_of(curve).items())
+    clean = curve.scores[names[0][0]][i]
+    drops = {b: _fall(clean, curve.scores[name][i], curve, confidence) for name, b in names}
+    return _point(drops, drop)

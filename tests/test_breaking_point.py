@@ -1,0 +1,182 @@
+"""Where a victim breaks: bisection, intervals, and the heat map."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import KFold
+
+from skpoison import (
+    MLP,
+    BaseLabelAttack,
+    BudgetHeatmapDisplay,
+    LabelFlip,
+    NetClassifier,
+    RobustnessCurve,
+    breaking_point,
+)
+
+X, Y = np.arange(400.0).reshape(-1, 1), np.arange(400) % 2
+DATA = X, Y
+
+
+class Marks(BaseLabelAttack):
+    """Flips exactly the first share of the rows."""
+
+    def __init__(self, budget=0.0, *, random_state=None):
+        self.budget = budget
+        self.random_state = random_state
+
+    def _relabel(self, X, codes, n_classes, random_state):
+        new = codes.copy()
+        n = round(self.budget * len(codes))
+        new[:n] = 1 - codes[:n]
+        return new
+
+
+class Falls(ClassifierMixin, BaseEstimator):
+    """A victim whose score is 1 less the share of flipped rows, plus the noise of its seed."""
+
+    def __init__(self, noise=0.0, random_state=None):
+        self.noise = noise
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.share_ = (y != X[:, 0] % 2).mean()
+        rng = np.random.default_rng(self.random_state)
+        # Common to all budgets, and one that grows with the harm.
+        self.level_, self.slope_ = 1 + self.noise * rng.standard_normal(2)
+        return self
+
+    def predict(self, X):
+        return self.classes_[(X[:, 0] % 2).astype(int)]
+
+    def score(self, X, y):
+        return 0.8 * self.level_ - self.slope_ * self.share_
+
+
+def point_of(estimator, **kwargs):
+    kwargs = {"attack": Marks(), "max_budget": 0.8, "random_state": 0, **kwargs}
+    return breaking_point(estimator, *DATA, **kwargs)
+
+
+@pytest.mark.parametrize("drop", [0.05, 0.21, 0.33])
+@pytest.mark.parametrize("n_steps", [3, 8])
+def test_bisection_finds_where_the_score_falls(drop, n_steps):
+    # Fails if the bracket's lower end is returned, or the range is halved too seldom.
+    point = point_of(Falls(), drop=drop, n_steps=n_steps)
+    tolerance = 0.8 / 2**n_steps
+    assert drop - 2e-3 <= point.budget <= drop + tolerance + 2e-3  # of 320 rows
+    assert point.low == point.budget == point.high
+    assert len(point.drops) <= n_steps + 2
+
+
+def test_comparisons_are_paired():
+    # Fails if the clean score has other seeds, or other folds, than the poisoned one: the level of
+    # a fit is ten times the fall.
+    shuffled = KFold(5, shuffle=True, random_state=np.random.RandomState(0))
+    for cv in (None, shuffled):
+        point = point_of(Falls(noise=0.5), drop=0.1, n_repeats=2, cv=cv, n_steps=3)
+        assert point.drops[0.8].mean == pytest.approx(0.8, abs=0.5)
+        assert abs(point.budget - 0.1) < 0.2
+    again = [point_of(Falls(noise=0.5), drop=0.1, cv=2, n_steps=2) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_interval_covers_the_breaking_point():
+    # The mean fall of the population is the budget. 95% of intervals cover it; the corrected
+    # variance makes that more. Fails if the ends are those of one standard error.
+    covered, widths = 0, []
+    for seed in range(12):
+        point = point_of(Falls(noise=0.3), drop=0.3, random_state=seed, cv=3, n_steps=4)
+        assert point.low <= point.budget <= point.high
+        covered += point.low <= 0.3 + 0.8 / 2**4 and point.high >= 0.3
+        widths.append(point.high - point.low)
+    assert covered >= 11
+    assert np.median(widths) > 0.1
+
+
+def test_a_victim_that_does_not_break():
+    point = point_of(Falls(), drop=0.9)
+    assert point.budget == point.low == point.high == math.inf
+    assert list(point.drops) == [0.0, 0.8]
+
+
+def test_a_single_split_has_no_interval():
+    point = point_of(Falls(), cv=[(np.arange(300), np.arange(300, 400))])
+    assert 0.03 < point.budget < 0.09
+    assert math.isnan(point.low)
+    assert math.isnan(point.high)
+
+
+def curve_of(scores, **kwargs):
+    tables = {name: np.array(table, dtype=float) for name, table in scores.items()}
+    arguments = {"n_splits": 2, "n_repeats": 1, "test_train_ratio": 1.0, **kwargs}
+    return RobustnessCurve("width", [2, 64], tables, tables, tables, **arguments)
+
+
+SCORES = {
+    "0.2": [[0.5, 0.5], [0.5, 0.5]],
+    "0": [[0.8, 0.8], [0.9, 0.9]],
+    "0.1": [[0.78, 0.78], [0.5, 0.9]],
+}
+
+
+def test_point_of_a_curve():
+    curve = curve_of(SCORES)
+    assert breaking_point(curve, value=2)[:3] == (0.2, 0.2, 0.2)
+    wide = breaking_point(curve, value=64)
+    assert wide.budget == 0.1
+    assert (wide.low, wide.high) == (0.1, 0.2)
+    assert list(wide.drops) == [0.0, 0.1, 0.2]
+    assert breaking_point(curve, value=2, drop=0.02).budget == 0.1
+    with pytest.raises(ValueError, match=r"`value` must be one of \[2, 64\], got None"):
+        breaking_point(curve)
+
+
+def test_a_net_breaks_at_flips(digits):
+    net = NetClassifier(MLP, module__width=16, lr=0.5, batch_size=32, max_epochs=10)
+    kwargs = {"attack": LabelFlip(), "budget_name": "rate", "max_budget": 0.8, "random_state": 0}
+    point = breaking_point(net, *digits, **kwargs, drop=0.2, n_steps=3, cv=3)
+    assert 0.1 < point.budget < 0.7
+
+
+def test_map_shows_the_study():
+    display = BudgetHeatmapDisplay.from_curve(curve_of(SCORES), drop=0.05)
+    np.testing.assert_allclose(display.im_.get_array(), [[0.8, 0.9], [0.78, 0.7], [0.5, 0.5]])
+    assert [text.get_text() for text in display.text_[1]] == ["0.78", "0.70"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["0", "0.1", "0.2"]
+    segments = [segment.tolist() for segment in display.lines_.get_segments()]
+    assert segments == [[[-0.5, 1.5], [0.5, 1.5]], [[0.5, 0.5], [1.5, 0.5]]]
+    plt.close(display.figure_)
+
+
+def test_map_of_failed_fits():
+    scores = {"0": [[0.8, np.nan], [np.nan, np.nan]], "1": SCORES["0.2"]}
+    display = BudgetHeatmapDisplay.from_curve(curve_of(scores), drop=0.1)
+    assert display.text_[0, 0].get_text() == "0.80"
+    assert display.text_[0, 1].get_text() == "nan"
+    assert len(display.lines_.get_segments()) == 1
+    plt.close(display.figure_)
+
+
+def test_map_runs_the_study():
+    figure, ax = plt.subplots()
+    display = BudgetHeatmapDisplay.from_estimator(
+        Falls(),
+        *DATA,
+        attack=Marks(),
+        budgets=[0.2, 0.1],
+        param_name="noise",
+        param_range=[0.0, 0.1],
+        ax=ax,
+        random_state=0,
+    )
+    assert display.ax_ is ax
+    assert list(display.curve_.scores) == ["0.0", "0.1", "0.2"]
+    np.testing.assert_allclose(display.im_.get_array()[:, 0], [0.8, 0.7, 0.6], atol=1e-2)
+    assert breaking_point(display.curve_, value=0.0, drop=0.15).budget == 0.2
+    plt.close(figure)

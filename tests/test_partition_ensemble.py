@@ -1,0 +1,374 @@
+"""The certificate of `PartitionEnsemble` is sound, and what it rests on."""
+
+import itertools
+from hashlib import blake2b
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from skpoison import (
+    MLP,
+    LabelFlip,
+    Linear,
+    MnistConvNet,
+    NetClassifier,
+    PartitionEnsemble,
+    fit_many,
+    robustness_curve,
+)
+from skpoison.defences._partitions import split_by_content
+from skpoison.defences._votes import certified_radius
+from skpoison.nets._independent import is_independent_in_a_stack
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SQUARE = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
+CUBE = list(itertools.product((0.0, 1.0), repeat=3))
+# As many partitions as keep the rows of the domain apart: a certificate is largest then.
+N_SQUARE, N_CUBE = 6, 22
+
+
+class Chaos(ClassifierMixin, BaseEstimator):
+    """Predicts by a hash of all that it is told: whatever leaks into it changes it."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        told = (X.tobytes(), y.tolist(), self.classes_.tolist(), self.random_state)
+        self.told_ = repr(told).encode()
+        return self
+
+    def predict(self, X):
+        digests = (blake2b(self.told_ + row.tobytes(), digest_size=8).digest() for row in X)
+        codes = [int.from_bytes(digest, "big") % len(self.classes_) for digest in digests]
+        return self.classes_[codes]
+
+
+def changes(rows, domain, labels):
+    """Every training set that one insertion, removal or flip makes of `rows`, pairs (x, label)."""
+    for k in range(len(rows)):
+        rest = rows[:k] + rows[k + 1 :]
+        yield rest
+        yield from ([*rest, (rows[k][0], label)] for label in labels if label != rows[k][1])
+    yield from ([*rows, (x, label)] for x in domain for label in labels)
+
+
+def within(rows, domain, labels, r):
+    """Every training set at up to r changes from `rows`, once each, and how many they are."""
+    level, seen = [rows], {tuple(sorted(rows))}
+    for distance in range(1, r + 1):
+        following = []
+        for start in level:
+            for changed in changes(start, domain, labels):
+                key = tuple(sorted(changed))
+                if key and key not in seen:
+                    seen.add(key)
+                    following.append(changed)
+        level = following
+        yield from ((changed, distance) for changed in level)
+
+
+def fitted(rows, estimator, n_partitions, **kwargs):
+    X = np.array([x for x, _ in rows])
+    y = np.array([label for _, label in rows])
+    ensemble = PartitionEnsemble(estimator, n_partitions, random_state=0, **kwargs)
+    return ensemble.fit(X, y)
+
+
+def check_sound(rows, domain, labels, estimator, n_partitions, r):
+    """No certified prediction changes; returns radii, and at how few changes each one did."""
+    X = np.array(domain)
+    ensemble = fitted(rows, estimator, n_partitions)
+    before, radius = ensemble.predict(X), ensemble.certify(X)
+    broken = np.full(len(X), r + 1)
+    for changed, distance in within(rows, domain, labels, r):
+        after = fitted(changed, estimator, n_partitions).predict(X)
+        broken = np.where(after != before, np.minimum(broken, distance), broken)
+        assert (after == before)[radius >= distance].all(), changed
+    return radius, broken
+
+
+def test_domains_are_kept_apart():
+    for domain, n_partitions in [(SQUARE, N_SQUARE), (CUBE, N_CUBE)]:
+        X = np.array(domain)
+        parts = split_by_content(X, np.zeros(len(X)), n_partitions)
+        assert max(map(len, parts)) == 1
+
+
+@pytest.mark.parametrize("estimator", [Chaos(), DecisionTreeClassifier(), KNeighborsClassifier(1)])
+def test_no_certified_prediction_changes_on_the_square(estimator):
+    # Every training set of four rows, one at each point, of two labels, and every
+    # insertion, removal and flip (to labels that come before, between and after as well). Fails if
+    # the radius is one larger, if a member sees the classes of the whole, the order of the rows or
+    # a seed that hangs on them, or if the class that no row has yet is left out.
+    certified = broken = 0
+    for labels in itertools.product((0, 2), repeat=3):
+        rows = list(zip(SQUARE, (0, *labels), strict=True))
+        radius, broken_at = check_sound(rows, SQUARE, (-1, 0, 1, 2), estimator, N_SQUARE, r=1)
+        certified += (radius == 1).sum()
+        broken += (broken_at == 1).sum()
+    assert certified > 0
+    assert broken > 0
+
+
+def test_no_certified_prediction_changes_at_two_rows():
+    # On {0,1}^2 four partitions at most have rows, which certifies one change; on {0,1}^3 eight.
+    for labels in ([0] * 7 + [1], [1, 0] + [1] * 6):
+        rows = list(zip(CUBE, labels, strict=True))
+        radius, _ = check_sound(rows, CUBE, (0, 1), Chaos(), N_CUBE, r=2)
+        assert radius.min() >= 2
+
+
+def test_flips_to_and_fro_of_repeated_rows():
+    # Several rows in a partition, equal ones among them.
+    rows = [(SQUARE[k % 4], k % 2) for k in range(6)] + [(SQUARE[0], 0)]
+    for n_partitions in (1, 3, N_SQUARE):
+        check_sound(rows, SQUARE, (0, 1), Chaos(), n_partitions, r=1)
+
+
+def net(**kwargs):
+    kwargs = {"module__width": 16, "lr": 0.5, "batch_size": 16, "max_epochs": 2, **kwargs}
+    return NetClassifier(MLP, **kwargs)
+
+
+def test_nets_that_are_trained_together_are_sound():
+    # As above with real nets, whose partitions of 16 rows and more are trained together.
+    rows = [(x, label) for x in SQUARE for label in [0, 1, 1] * 6]
+    radius, _ = check_sound(rows, SQUARE, (0, 1), net(max_epochs=1), N_SQUARE, r=1)
+    assert radius.max() == 1
+
+
+@st.composite
+def changed_sets(draw):
+    """A training set, and the same after r changes, its rows in another order."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, r = draw(st.integers(1, 40)), draw(st.integers(1, 4))
+    X = rng.integers(0, draw(st.integers(2, 9)), size=(n, 2)).astype(draw(st.sampled_from("fd")))
+    y = rng.integers(0, draw(st.integers(1, 4)), size=n)
+    rows = list(zip(map(tuple, X), y.tolist(), strict=True))
+    changed = list(rows)
+    for _ in range(r):
+        kind = rng.integers(3) if changed else 0
+        place = int(rng.integers(len(changed))) if changed else 0
+        label = int(rng.integers(-1, 5))
+        if kind == 0:
+            changed.append((tuple(rng.integers(0, 9, size=2).astype(X.dtype)), label))
+        elif kind == 1:
+            del changed[place]
+        else:
+            changed[place] = (changed[place][0], label)
+    order = rng.permutation(len(changed))
+    return rows, [changed[k] for k in order], r, draw(st.integers(1, 30)), X.dtype
+
+
+@settings(deadline=None, max_examples=150)
+@given(changed_sets())
+def test_certified_predictions_survive_random_changes(case):
+    # Fails as the exhaustive ones do.
+    rows, changed, r, n_partitions, dtype = case
+    if not changed:
+        return
+    X = np.array([(a, b) for a in range(-1, 9) for b in range(9)], dtype=dtype)
+    before = fitted(rows, Chaos(), n_partitions)
+    after = fitted(changed, Chaos(), n_partitions)
+    same = before.predict(X) == after.predict(X)
+    assert same[before.certify(X) >= r].all()
+    differing = [
+        a is not b and (a is None or b is None or a.predict(X).tolist() != b.predict(X).tolist())
+        for a, b in zip(before.estimators_, after.estimators_, strict=True)
+    ]
+    assert sum(differing) <= r
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 12))
+def test_radius_is_the_largest_that_votes_allow(seed, n_classes, n_votes):
+    # Against every way to move votes, one partition at a time; a class that no row has yet comes
+    # first (column 0). Fails if the tie rule is on the wrong side.
+    rng = np.random.default_rng(seed)
+    votes = rng.multinomial(n_votes, np.full(n_classes, 1 / n_classes))
+    (radius,) = certified_radius(votes[np.newaxis])
+    whole = np.r_[0, votes]
+    winner, level, distance = whole.argmax(), {tuple(whole)}, 0
+    while all(np.argmax(v) == winner for v in level):
+        distance += 1
+        level |= {
+            tuple(np.array(v) - unit + other)
+            for v in level
+            for unit in np.eye(len(whole), dtype=int)
+            for other in np.eye(len(whole), dtype=int)
+            if (np.array(v) >= unit).all()
+        }
+    assert radius == distance - 1
+
+
+def test_what_a_partition_is_does_not_depend_on_order_dtype_or_labels(digits):
+    X, y = digits
+    order = np.random.default_rng(0).permutation(len(X))
+    first = split_by_content(X, y, 20)
+    for rows in (X[order], X[order].astype(np.float64)):
+        for labels in (y[order], (y[order] + 1) % 10):
+            again = split_by_content(rows, labels, 20)
+            for a, b in zip(first, again, strict=True):
+                assert sorted(order[b]) == sorted(a)
+                if labels is not None and (labels == y[order]).all():
+                    np.testing.assert_array_equal(X[a], rows[b])
+    sizes = [
+        len(part) for part in split_by_content(np.arange(2000.0).reshape(-1, 1), np.zeros(2000), 10)
+    ]
+    assert 150 < min(sizes) <= max(sizes) < 250
+
+
+def test_signed_zeros_are_equal_rows():
+    X, y = np.array([[0.0], [-0.0], [1.0], [-0.0], [0.0]]), np.array([0, 1, 0, 1, 1])
+    a = PartitionEnsemble(Chaos(), 3, random_state=0).fit(X, y)
+    b = PartitionEnsemble(Chaos(), 3, random_state=0).fit(np.abs(X), y)
+    assert [getattr(m, "told_", None) for m in a.estimators_] == [
+        getattr(m, "told_", None) for m in b.estimators_
+    ]
+
+
+def test_empty_and_one_class_partitions(digits):
+    X, y = digits
+    ensemble = PartitionEnsemble(LogisticRegression(), 60, random_state=0).fit(X[:40], y[:40])
+    assert (ensemble.partition_sizes_ == 0).sum() > 5
+    for size, member in zip(ensemble.partition_sizes_, ensemble.estimators_, strict=True):
+        assert (member is None) == (size == 0)
+        assert size != 1 or isinstance(member, DummyClassifier)
+    votes = ensemble.votes(X)
+    assert (votes.sum(axis=1) == (ensemble.partition_sizes_ > 0).sum()).all()
+    np.testing.assert_allclose(ensemble.predict_proba(X).sum(axis=1), 1)
+
+
+def test_ties_go_to_the_first_label():
+    y = np.array(["b", "a"])
+    ensemble = PartitionEnsemble(LogisticRegression(), N_SQUARE).fit(np.array(SQUARE[:2]), y)
+    assert ensemble.votes([[0.0, 0.0]]).tolist() == [[1, 1]]
+    assert ensemble.predict([[0.0, 0.0]]).tolist() == ["a"]
+    assert ensemble.certify([[0.0, 0.0]]).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("module", "kwargs", "expected"),
+    [
+        (MLP, {"module__width": 32}, True),
+        (MLP, {"module__width": 32, "module__depth": 2}, True),
+        (MLP, {"module__width": 20}, False),
+        (MLP, {"batch_size": 8}, False),
+        (MLP, {"batch_size": -1}, False),
+        (MLP, {"optimizer": torch.optim.Adam}, False),
+        (Linear, {}, True),
+        (MnistConvNet, {}, False),
+    ],
+)
+def test_which_nets_are_trained_together(module, kwargs, expected):
+    kwargs = {"batch_size": 16, **({"module__width": 16} if module is MLP else {}), **kwargs}
+    assert is_independent_in_a_stack(NetClassifier(module, **kwargs), (784,)) is expected
+    assert not is_independent_in_a_stack(NetClassifier(Linear, batch_size=16), (33,))
+    assert not is_independent_in_a_stack(LogisticRegression(), (784,))
+
+
+@pytest.mark.parametrize(
+    ("module", "n_features", "kwargs"),
+    [
+        (MLP, 33, {"module__width": 16}),
+        (MLP, 7, {"module__width": 32, "module__depth": 2}),
+        (Linear, 48, {}),
+    ],
+)
+def test_bits_do_not_depend_on_other_partitions(module, n_features, kwargs):
+    # Fails for widths and batches that are no multiples of 16, which `fused` leaves out.
+    estimator = NetClassifier(module, batch_size=16, max_epochs=2, **kwargs)
+    assert is_independent_in_a_stack(estimator, (n_features,))
+    rng = np.random.default_rng(0)
+    X, y = rng.random((600, n_features)), rng.integers(0, 6, size=600)
+    whole = PartitionEnsemble(estimator, 12, random_state=0).fit(X, y)
+    parts = split_by_content(X, y, 12)
+    for company in ([3], [5, 3], [11, 3, 7], range(0, 12, 3), range(3, 12)):
+        rows = rng.permutation(np.concatenate([parts[k] for k in company]))
+        few = PartitionEnsemble(estimator, 12, random_state=0).fit(X[rows], y[rows])
+        for k in company:
+            ours, theirs = few.estimators_[k].module_, whole.estimators_[k].module_
+            for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+                assert torch.equal(a, b)
+
+
+def test_nets_trained_together_and_one_by_one_agree(digits):
+    X, y = digits
+    votes = [
+        PartitionEnsemble(net(max_epochs=5), 10, fused=fused, random_state=0).fit(X, y).votes(X)
+        for fused in (True, False)
+    ]
+    assert np.abs(votes[0] - votes[1]).max() <= 1
+
+
+def test_images_and_all_rows_in_a_batch(digits):
+    X, y = digits
+    estimator = net(batch_size=-1)
+    ensemble = PartitionEnsemble(estimator, 5, random_state=0).fit(X.reshape(-1, 1, 8, 8), y)
+    assert ensemble.certify(X.reshape(-1, 1, 8, 8)).shape == (len(X),)
+    with pytest.raises(ValueError, match="rows of shape"):
+        ensemble.predict(X)
+
+
+def test_a_group_of_nets_of_all_rows_in_a_batch(digits):
+    # Fails if nets whose batches differ in size are put into one stack.
+    X, y = digits
+    nets = [net(batch_size=-1, random_state=seed) for seed in range(4)]
+    sizes = (100, 90, 100, 80)
+    data = [(X[:n], y[:n]) for n in sizes]
+    fit_many(nets, data, fused=True)
+    for seed, part in enumerate(data):
+        alone = net(batch_size=-1, random_state=seed).fit(*part)
+        np.testing.assert_allclose(
+            alone.predict_proba(X), nets[seed].predict_proba(X), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_classes_that_no_row_has(digits):
+    X, y = digits
+    estimator = net(classes=np.arange(-1, 12))
+    ensemble = PartitionEnsemble(estimator, 4, random_state=0).fit(X, y)
+    assert ensemble.classes_.tolist() == list(range(-1, 12))
+
+
+def test_in_a_study(digits):
+    X, y = digits
+    curve = robustness_curve(
+        PartitionEnsemble(net(lr=0.1), 5),
+        X,
+        y,
+        attacks={"clean": None, "flips": LabelFlip(0.3)},
+        param_name="estimator__module__width",
+        param_range=[16, 32],
+        cv=2,
+        random_state=0,
+    )
+    assert np.isfinite(curve.scores["flips"]).all()
+
+
+def test_seeds(digits):
+    X, y = digits
+    make = PartitionEnsemble(net(), 4, random_state=0)
+    votes = make.fit(X, y).votes(X)
+    np.testing.assert_array_equal(make.fit(X, y).votes(X), votes)
+    assert (make.set_params(random_state=1).fit(X, y).votes(X) != votes).any()
+
+
+def test_a_failed_fit_leaves_a_fitted_ensemble(digits):
+    X, y = digits
+    ensemble = PartitionEnsemble(LogisticRegression(), 4, random_state=0).fit(X, y)
+    before = ensemble.votes(X)
+    ensemble.estimator = LogisticRegression(C=-1)
+    with pytest.raises(ValueError, match="'C' parameter"):
+        ensemble.fit(X[:, :5], y)
+    np.testing.assert_array_equal(ensemble.votes(X), before)
