@@ -66,11 +66,11 @@ SETTINGS = {
         "B": 2.0,
         "matching": 3.0,
         "corner": 4,
-        "epochs": 8,
+        "epochs": 10,
         "widths": [16, 64, 256],
     },
 }
-TRAINING = {"digits": {"lr": 0.5, "batch_size": 32}, "mnist": {"lr": 0.1, "batch_size": 64}}
+TRAINING = {"digits": {"lr": 0.5, "batch_size": 32}, "mnist": {"lr": 0.1, "batch_size": 32}}
 FLIPS, FRACTION, BACKDOOR = 0.2, 0.1, 0.05
 # Attack: its control, and what counts.
 CONTROLS = {

@@ -45,7 +45,7 @@ PASSING = {
     "matrix": (LabelFlip(transition=np.full((10, 10), 0.1)), {"idle": {"transition": np.eye(10)}}),
     "margin": (LabelFlip(0.4, selection="margin", surrogate=LINEAR), {}),
     "loss": (
-        LabelFlip(0.3, transition="uniform", sampling="exact", selection="loss", surrogate=LINEAR),
+        LabelFlip(0.3, sampling="exact", selection="loss", surrogate=LINEAR),
         {},
     ),
     "loss of a tree": (
