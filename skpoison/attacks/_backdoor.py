@@ -141,11 +141,10 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         return values
 
     def _stamped(self, X):
+        patch = self._values()
         try:
-            patch = np.broadcast_to(self._values(), X.shape[1:])
-        except ValueError as error:
-            if "broadcast" not in str(error):
-                raise
+            patch = np.broadcast_to(patch, X.shape[1:])
+        except ValueError:
             raise ValueError(
                 f"`patch` must broadcast to the shape of a row, {X.shape[1:]}, "
                 f"got shape {np.shape(self.patch)}"
@@ -154,8 +153,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
     def _poison(self, X, y, random_state):
         self.target_ = self.classes_[0] if self.target is None else self.target
-        known = self.classes_ == self.target_
-        if np.ndim(self.target_) or not np.any(known):
+        if np.ndim(self.target_) or not np.any(self.classes_ == self.target_):
             raise ValueError(
                 f"`target` must be a label that y has ({self.classes_.tolist()}), "
                 f"got {self.target!r}"

@@ -235,8 +235,9 @@ class _Slopes:
 
     def total(self, rows, codes):
         """The sum of all rows' gradients, as one vector."""
-        parts = parts_of(len(rows), self.batch_size)
-        total = sum(self._of(rows[part], codes[part]) for part in parts)
+        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        for part in parts_of(len(rows), self.batch_size):
+            total = total + self._of(rows[part], codes[part])
         if not np.isfinite(float(torch.sum(total))):
             raise ValueError("`surrogate` must have finite losses and gradients, got others")
         return total
