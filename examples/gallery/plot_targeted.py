@@ -3,7 +3,8 @@ Attacks with an aim
 ===================
 
 A victim can be right on clean rows and wrong where the attacker wants it. A bright corner on 5% of
-the rows, labelled 0, makes nets of every width call nearly all digits 0 that have the corner.
+the rows, labelled 0, makes a net of 256 units call 95% of the digits 0 that have the corner, and one
+of 4 units 81%. With all labels right, three of four chosen rows get the wrong digit that was chosen.
 """
 
 import matplotlib.pyplot as plt
@@ -61,10 +62,9 @@ for row in range(4):
     noise = RandomNoise(norm="l2,inf", budget=2.0, random_state=row)
     found = attack.poison(X, y)
     noise.set_params(norms=attack.perturbation_norms_)
-    hits = {}
+    hits, accuracy = {}, {}
     for name, data in {"matching": found, "noise": noise.poison(X, y)}.items():
         victim = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20, random_state=99)
         hits[name] = attack.success_rate(victim.fit(*data))
-    print(
-        f"a {y_test[row]} called {aim[1][0]}: {hits}; accuracy {victim.score(X_test, y_test):.3f}"
-    )
+        accuracy[name] = round(victim.score(X_test, y_test), 3)
+    print(f"a {y_test[row]} called {aim[1][0]}: {hits}; accuracy {accuracy}")
