@@ -3,11 +3,13 @@
 from . import theory
 from ._version import __version__
 from .attacks import (
+    BackdoorPatch,
     BaseAttack,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     RandomNoise,
     project_l2inf,
@@ -39,6 +41,7 @@ from .study import (
 __all__ = [
     "MLP",
     "AlexNet",
+    "BackdoorPatch",
     "BaseAttack",
     "BaseFeatureAttack",
     "BaseLabelAttack",
@@ -47,6 +50,7 @@ __all__ = [
     "CifarConvNet",
     "CleanLabelPGA",
     "ExcessRiskDisplay",
+    "GradientMatching",
     "LabelFlip",
     "Linear",
     "LossTrimming",

@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from ._seeding import seed_estimator
-from ._typing import Attack, Classifier
+from ._typing import Array, Attack, Classifier
 from ._validation import check_bool, check_labels
 from .attacks import RandomNoise
 from .attacks._projections import row_norms
@@ -27,7 +28,7 @@ __all__ = ["check_attack"]
 
 
 def check_attack(
-    attack: Attack,
+    attack: Attack | Callable[[Array, Array], Attack],
     *,
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
@@ -37,16 +38,17 @@ def check_attack(
 ) -> list[str]:
     """Check that an attack keeps to what skpoison and scikit-learn expect of one.
 
-    The counterpart of `sklearn.utils.estimator_checks.check_estimator` for attacks: the caller's
-    data stay as they are; rows keep number and dtype; labels are of any kind; a budget of 0
-    changes nothing, the order of the rows included; equal seeds give equal bytes and global
-    generators are left alone; budget and box hold; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; data that cannot
-    be used are refused; and the attack hurts more than noise.
+    What `sklearn.utils.estimator_checks.check_estimator` is for estimators: the caller's data stay
+    as they are; rows keep number and dtype; labels are of any kind; a budget of 0 changes nothing,
+    the order of the rows included; equal seeds give equal bytes; global generators are left alone;
+    budget and box hold; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; data
+    that cannot be used are refused; and the attack hurts more than noise.
 
     Parameters
     ----------
-    attack : attack
-        An instance, cloned and seeded by each check. Give it a budget at which it is meant to hurt.
+    attack : attack or callable
+        An instance, cloned and seeded by each check, with a budget at which it is meant to hurt. Or
+        a function of (X, y) that makes one, where parameters hold rows or labels, as a target does.
     X : array-like of shape (n, d) or (n, c, h, w), default=None
         Rows to attack; None: 500 of scikit-learn's digits, scaled to [0, 1].
     y : array-like of shape (n,), default=None
@@ -72,8 +74,7 @@ def check_attack(
     AssertionError
         If a check fails; it says what an attack must do and what this one did.
     ValueError
-        If `idle` is "auto" and there is neither a budget nor a rate, or only one of X and y is
-        given.
+        If `idle` is "auto" and there is neither budget nor rate, or one of X and y is missing.
 
     References
     ----------
@@ -97,7 +98,9 @@ def check_attack(
     labels, _ = check_labels(y, len(rows))
     if victim is None:
         victim = LogisticRegression(C=0.1, tol=0.01)
-    case = _Case(attack, rows, labels, victim, _idle_parameters(attack, idle))
+    make = (lambda X, y: attack) if hasattr(attack, "poison") else attack
+    attack = make(rows, labels)
+    case = _Case(attack, make, rows, labels, victim, _idle_parameters(attack, idle))
     checks = [*_CHECKS]
     if idle is not None:
         checks.append(check_idle)
@@ -117,6 +120,7 @@ class _Case:
     """An attack, and what it is tried on."""
 
     attack: object
+    make: object
     X: np.ndarray
     y: np.ndarray
     victim: object
@@ -128,8 +132,9 @@ class _Case:
         is_float = self.X.dtype.kind == "f"
         return self.X if is_float else self.X.astype(np.float32), self.y
 
-    def fresh(self, seed=0, **params):
-        return seed_estimator(clone(self.attack).set_params(**params), seed, overwrite=True)
+    def fresh(self, X=None, y=None, **params):
+        attack = self.attack if X is None else self.make(X, y)
+        return seed_estimator(clone(attack).set_params(**params), 0, overwrite=True)
 
     def require(self, condition, rule, got):
         if not condition:
@@ -144,14 +149,13 @@ class _Case:
 def _idle_parameters(attack, idle):
     if idle != "auto":
         return idle
-    names = attack.get_params(deep=True)
-    found = {name: 0.0 for name in names if name.rpartition("__")[2] in ("budget", "rate")}
+    found = [n for n in attack.get_params() if n.rpartition("__")[2] in ("budget", "rate")]
     if not found:
         raise ValueError(
             "`idle` must be given for an attack without a `budget` or `rate`: the parameters "
             f"under which it does nothing, or None, got 'auto' with {type(attack).__name__}"
         )
-    return found
+    return dict.fromkeys(found, 0.0)
 
 
 def check_untouched(case):
@@ -270,14 +274,14 @@ def check_idle(case):
 def check_labels_of_any_kind(case):
     """Labels are names, not numbers: strings and gaps are poisoned as the indices are."""
     classes, codes = np.unique(case.y, return_inverse=True)
-    X_expected, expected = case.fresh().poison(case.X, codes)
+    X_expected, expected = case.fresh(case.X, codes).poison(case.X, codes)
     names = np.array([f"class {i:03d}" for i in range(len(classes))])
     for kind, labels in (
         ("strings", names),
         ("objects", names.astype(object)),
         ("gaps", 7 * np.arange(len(classes)) - 20),
     ):
-        X_new, y_new = case.fresh().poison(case.X, labels[codes])
+        X_new, y_new = case.fresh(case.X, labels[codes]).poison(case.X, labels[codes])
         rule, got = f"take labels that are {kind}", "treats them in another way"
         case.require_equal(y_new, labels[expected], rule, got)
         case.require_equal(X_new, X_expected, rule, got)
@@ -357,16 +361,17 @@ def check_frames(case):
 def check_images(case):
     """Rows of four axes keep them."""
     X = case.X.reshape(-1, 1, 8, 8)
-    X_new, _ = case.fresh().poison(X, case.y)
+    X_new, _ = case.fresh(X, case.y).poison(X, case.y)
     case.require(X_new.shape == X.shape, f"keep images of shape {X.shape}", f"made {X_new.shape}")
 
 
 def check_integers(case):
     """Integers become float32, unscaled."""
     pixels = (case.X > 0.5).astype(np.uint8)
-    X_new, _ = case.fresh().poison(pixels, case.y)
+    X_new, _ = case.fresh(pixels, case.y).poison(pixels, case.y)
     case.require(X_new.dtype == np.float32, "make integers float32", f"made them {X_new.dtype}")
-    expected, _ = case.fresh().poison(pixels.astype(np.float32), case.y)
+    floats = pixels.astype(np.float32)
+    expected, _ = case.fresh(floats, case.y).poison(floats, case.y)
     case.require_equal(X_new, expected, "not scale integers", "they are not what floats become")
 
 
@@ -400,13 +405,5 @@ def check_effective(case):
     )
 
 
-_CHECKS = (
-    check_untouched,
-    check_rows,
-    check_seeds,
-    check_clone_and_pickle,
-    check_budget,
-    check_labels_of_any_kind,
-    check_refusals,
-    check_routes,
-)
+_CHECKS = (check_untouched, check_rows, check_seeds, check_clone_and_pickle, check_budget)
+_CHECKS += (check_labels_of_any_kind, check_refusals, check_routes)

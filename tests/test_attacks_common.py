@@ -5,12 +5,15 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
+    BackdoorPatch,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     RandomNoise,
 )
@@ -36,7 +39,13 @@ FEATURE_ATTACKS = [
     RandomNoise(norm="l2,inf", budget=0.3, random_state=0),
     Shrink(norm="l2,inf", budget=0.3),
 ]
-LABEL_ATTACKS = [LabelFlip(0.3, random_state=0), AllFirst()]
+LABEL_ATTACKS = [
+    LabelFlip(0.3, random_state=0),
+    LabelFlip(0.3, selection="loss", surrogate=LogisticRegression(), random_state=0),
+    LabelFlip(0.3, selection="margin", surrogate=DecisionTreeClassifier(), random_state=0),
+    BackdoorPatch([0.5], random_state=0),
+    AllFirst(),
+]
 CHAINED = ChainedAttack([RandomNoise(norm="l2,inf", budget=0.3, random_state=0), LabelFlip(0.3)])
 CHAINED.set_params(labelflip__random_state=0)
 ATTACKS = [*FEATURE_ATTACKS, *LABEL_ATTACKS, CHAINED]
@@ -91,6 +100,10 @@ def test_lists_are_taken(attack):
         Shrink(max_fraction=0.0),
         LabelFlip(0.0),
         LabelFlip(0.0, transition="uniform", sampling="exact"),
+        LabelFlip(0.0, selection="loss", surrogate=LogisticRegression()),
+        BackdoorPatch([0.5], rate=0.0),
+        GradientMatching(LogisticRegression(), ([[0.5] * 64], [3]), budget=0.0),
+        GradientMatching(LogisticRegression(), ([[0.5] * 64], [3]), max_fraction=0.0),
         ChainedAttack([RandomNoise(budget=0.0), LabelFlip(0.0)]),
     ],
     ids=str,

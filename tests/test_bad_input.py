@@ -29,11 +29,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skpoison import (
     MLP,
+    BackdoorPatch,
     BaseFeatureAttack,
     BaseLabelAttack,
     BudgetHeatmapDisplay,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     LossTrimming,
     MnistConvNet,
@@ -98,6 +100,21 @@ def noise(**kwargs):
 
 def flip(*args, **kwargs):
     return LabelFlip(*args, **{"random_state": 0, **kwargs})
+
+
+def chosen(selection="loss", surrogate=None, **kwargs):
+    surrogate = LogisticRegression() if surrogate is None else surrogate
+    return flip(0.3, selection=selection, surrogate=surrogate, **kwargs)
+
+
+def match(target=None, surrogate=None, **kwargs):
+    target = (X[:2], Y[1:3]) if target is None else target
+    surrogate = LogisticRegression() if surrogate is None else surrogate
+    return GradientMatching(surrogate, target, **{"max_iter": 2, "random_state": 0, **kwargs})
+
+
+def backdoor(patch=(0.5,), *args, **kwargs):
+    return BackdoorPatch(patch, *args, **{"random_state": 0, **kwargs})
 
 
 def net(**kwargs):
@@ -238,6 +255,9 @@ for name, call in {
     "pga.budget": lambda v: pga(budget=v).poison(X, Y),
     "noise.budget": lambda v: noise(budget=v).poison(X, Y),
     "flip.rate": lambda v: flip(v).poison(X, Y),
+    "backdoor.rate": lambda v: backdoor(rate=v).poison(X, Y),
+    "match.budget": lambda v: match(budget=v).poison(X, Y),
+    "match.max_fraction": lambda v: match(max_fraction=v).fit(X, Y),
     "pga.max_fraction": lambda v: pga(max_fraction=v).fit(X, Y),
     "pga.step_size": lambda v: pga(step_size=v).fit(X, Y),
     "project_l21.radius": lambda v: project_l21(DELTA, v),
@@ -254,6 +274,7 @@ for name, call in {
 refuse_each(
     "flip.rate", lambda v: flip(v).fit(X, Y), [1.5, 1e9], ValueError, "`rate` must be <= 1, got {}"
 )
+refuse("backdoor.rate=2", lambda: backdoor(rate=2).fit(X, Y), ValueError, "`rate` must be <= 1")
 refuse_each(
     "pga.max_fraction",
     lambda v: pga(max_fraction=v).fit(X, Y),
@@ -264,6 +285,8 @@ refuse_each(
 for name, call in {
     "pga.max_iter": lambda v: pga(max_iter=v).fit(X, Y),
     "pga.batch_size": lambda v: pga(batch_size=v).fit(X, Y),
+    "match.max_iter": lambda v: match(max_iter=v).fit(X, Y),
+    "match.batch_size": lambda v: match(batch_size=v).fit(X, Y),
     "net.max_epochs": lambda v: net(max_epochs=v).fit(X, Y),
     "net.batch_size": lambda v: net(batch_size=v).fit(X, Y),
     "net.n_iter_no_change": lambda v: stopping(n_iter_no_change=v).fit(X, Y),
@@ -336,6 +359,8 @@ for name, call in {
     "broken": lambda v: broken(random_state=v),
     "noise": lambda v: noise(random_state=v).fit(X, Y),
     "flip": lambda v: flip(random_state=v).fit(X, Y),
+    "match": lambda v: match(random_state=v).fit(X, Y),
+    "backdoor": lambda v: backdoor(random_state=v).fit(X, Y),
     "net": lambda v: net(random_state=v).fit(X, Y),
     "study": lambda v: study(random_state=v),
 }.items():
@@ -351,6 +376,8 @@ for name, make, values, options in [
     ("pga.loss", pga, ["hinge", None, torch.nn.CrossEntropyLoss], "'negated', 'cross_entropy'"),
     ("flip.transition", flip, ["prev", None, "NEXT", ""], "'next', 'uniform'"),
     ("flip.sampling", flip, ["poisson", None, True], "'bernoulli', 'exact'"),
+    ("flip.selection", flip, ["Loss", None, 1, LogisticRegression()], "'random', 'margin', 'loss'"),
+    ("match.norm", match, ["l2", None, 2], "'l2,1', 'l2,inf'"),
     ("pga.step_size", pga, ["big", "1"], "'auto'"),
 ]:
     word = name.partition(".")[2]
@@ -404,7 +431,7 @@ for fetch in (fetch_mnist, fetch_cifar10):
 
 # The box.
 
-for name, make in {"pga": pga, "noise": noise}.items():
+for name, make in {"pga": pga, "noise": noise, "match": match}.items():
     for error, words, values in [
         (ValueError, "`clip` must have low < high, got ", [(1, 0), (0, 0), [1.0, -1.0]]),
         (ValueError, "`clip` must be None or a pair .low, high., got ", [3, True, (0,), (0, 1, 2)]),
@@ -425,7 +452,15 @@ for name, make in {"pga": pga, "noise": noise}.items():
 
 # Data, with scikit-learn's words for X.
 
-ATTACKS = {"pga": pga, "noise": noise, "flip": flip, "chain": lambda: ChainedAttack([flip()])}
+ATTACKS = {
+    "pga": pga,
+    "noise": noise,
+    "flip": flip,
+    "chosen": chosen,
+    "match": match,
+    "backdoor": backdoor,
+    "chain": lambda: ChainedAttack([flip()]),
+}
 FITTED_ON_DATA = {
     **{name: lambda X, y, m=make: m().poison(X, y) for name, make in ATTACKS.items()},
     "pga.fit_transform": lambda X, y: pga().fit_transform(X, y),
@@ -671,6 +706,98 @@ refuse(
     lambda: flip(transition=np.eye(4), sampling="exact").poison(X, Y),
     ValueError,
     "`sampling` must be 'bernoulli' when `transition` is a matrix, got 'exact'",
+)
+
+# Flips chosen with care, targets and triggers.
+
+for value in (None, "lr", 3, LogisticRegression):
+    refuse(
+        f"chosen.surrogate: {value}"[:50],
+        lambda v=value: flip(selection="loss", surrogate=v).fit(X, Y),
+        TypeError,
+        "`surrogate` must be a classifier, got ",
+    )
+for name, surrogate, error, words in [
+    ("transformer", StandardScaler(), AttributeError, "classes_"),
+    ("one against one", SVC(decision_function_shape="ovo"), TypeError, r"score.* 4 .*\(40, 6\)"),
+    ("NaN logits", Scorable(), ValueError, "`surrogate` must have finite scores, got others"),
+    ("fails", NoFit(), ZeroDivisionError, "the estimator broke"),
+    (
+        "other labels",
+        FrozenEstimator(LogisticRegression().fit(X, Y + 1)),
+        ValueError,
+        r"y must have only labels in `classes_` of `surrogate` \(\[1, 2, 3, 4\]\), got \[0\]",
+    ),
+]:
+    refuse(
+        f"chosen.surrogate: {name}", lambda s=surrogate: chosen(surrogate=s).fit(X, Y), error, words
+    )
+for selection in ("margin", "loss"):
+    refuse(
+        f"selection {selection} with a matrix",
+        lambda s=selection: chosen(s, transition=np.eye(4)).fit(X, Y),
+        ValueError,
+        f"`selection` must be 'random' when `transition` is a matrix, got '{selection}'",
+    )
+for name, value, error, words in [
+    ("number", 3, ValueError, r"a pair \(X_t, y_t\), got an instance of int"),
+    ("rows alone", X[:2].copy(), ValueError, r"a pair \(X_t, y_t\), got an instance of ndarray"),
+    ("three", (X, Y, Y), ValueError, r"a pair \(X_t, y_t\)"),
+    ("features", (NARROW, Y), ValueError, "rows like X and their labels: X has 3 features"),
+    ("images", (IMAGES, Y), ValueError, r"rows like X and their labels: .*\(1, 2, 3\)"),
+    ("NaN", (HOLED[NAN], Y), ValueError, "rows like X and their labels: .*NaN"),
+    ("one axis", (X[0], [1]), ValueError, "rows like X and their labels: Expected 2D array"),
+    ("no rows", (X[:0], Y[:0]), ValueError, "rows like X and their labels: .*0 sample"),
+    ("sparse", (scipy.sparse.csr_array(X), Y), TypeError, "rows like X .*[Ss]parse"),
+    ("short labels", (X[:3], Y[:2]), ValueError, "their labels: .* 3 rows, got 2 labels"),
+    ("no labels", (X[:3], None), ValueError, "their labels: y must be given"),
+    ("real labels", (X[:3], X[:3, 0]), ValueError, "their labels: Unknown label type"),
+    ("unknown label", (X[:3], [1, 2, 9]), ValueError, r"labels that y has, got \[9\]"),
+    ("words", (X[:1], ["a"]), ValueError, r"labels that y has, got \['a'\]"),
+]:
+    refuse(f"target: {name}", lambda v=value: match(v).fit(X, Y), error, f"`target` must .*{words}")
+for name, surrogate, error, words in [
+    ("tree", DecisionTreeClassifier(), TypeError, "`surrogate` must have gradients"),
+    ("class", LogisticRegression, TypeError, "`surrogate` must be a classifier, got "),
+    ("no module", Scorable(), TypeError, "`surrogate` must have a `module_`.* got Scorable"),
+    ("fails", NoFit(), ZeroDivisionError, "the estimator broke"),
+]:
+    refuse(
+        f"match.surrogate: {name}",
+        lambda s=surrogate: match(surrogate=s).fit(X, Y),
+        error,
+        words,
+    )
+for name, value, error, words in [
+    ("words", ["a"], TypeError, "an array of numbers"),
+    ("None", None, ValueError, "set a feature, got no value but NaN"),
+    ("dict", {}, TypeError, "an array of numbers"),
+    ("complex", [1j], TypeError, "an array of numbers"),
+    ("ragged", [[1], [1, 2]], TypeError, "an array of numbers"),
+    ("inf", [INF], ValueError, "finite, or NaN where a row stays, got infinity"),
+    ("NaN", [NAN] * 6, ValueError, "set a feature, got no value but NaN"),
+    ("empty", [], ValueError, "set a feature, got no value but NaN"),
+    ("features", [0.5] * 5, ValueError, r"broadcast to the shape of a row, \(6,\), got .*\(5,\)"),
+    ("axes", [[0.5] * 6], ValueError, r"broadcast to the shape of a row, \(6,\), got .*\(1, 6\)"),
+]:
+    words = f"`patch` must .*{words}"
+    refuse(f"patch: {name}", lambda v=value: backdoor(v).fit(X, Y), error, words)
+    refuse(f"patch, stamp: {name}", lambda v=value: backdoor(v).stamp(X), error, words)
+for value in (7, "a", [0], (0, 1)):
+    refuse(
+        f"backdoor.target: {value!r}",
+        lambda v=value: backdoor(target=v).fit(X, Y),
+        ValueError,
+        r"`target` must be a label that y has \(\[0, 1, 2, 3\]\), got ",
+    )
+for what in ("NaN", "no rows", "one axis", "sparse array", "words"):
+    value, error, words = BAD_X[what]
+    refuse(f"backdoor.stamp: X {what}", lambda v=value: backdoor().stamp(v), error, words)
+refuse(
+    "backdoor.success_rate unfitted",
+    lambda: backdoor().success_rate(LogisticRegression(), X, Y),
+    NotFittedError,
+    "not fitted yet",
 )
 
 for value in (None, [], (), "abc", LabelFlip(), {"a": LabelFlip()}, np.array([LabelFlip()])):
@@ -1268,6 +1395,9 @@ ESTIMATORS = {
     "pga": lambda **kwargs: pga(norm="l2,inf", budget=0.1, max_iter=5, **kwargs),
     "noise": noise,
     "flip": flip,
+    "chosen": chosen,
+    "match": match,
+    "backdoor": backdoor,
     "chain": lambda: ChainedAttack([flip()]),
     "net": net,
     "poisoned": lambda: PoisonedClassifier(net(), flip()),

@@ -1,13 +1,16 @@
 """scikit-learn's own checks. Whatever is expected to fail is listed here with its reason."""
 
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skpoison import (
     MLP,
+    BackdoorPatch,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     LossTrimming,
     NetClassifier,
@@ -19,6 +22,15 @@ from skpoison import (
 POISONS = (
     "poisons what it is fitted on and nothing else: fit_transform differs from transform by design"
 )
+
+
+class OfOwnRows(GradientMatching):
+    """The checks make data of many shapes and labels: the first row is the target."""
+
+    def _targets(self, X, y):
+        return X[:1], np.setdiff1d(y, y[:1])[:1]
+
+
 SKORCH = "skorch's constructor and set_params do more than assign"
 EXPECTED = {
     CleanLabelPGA: {
@@ -26,6 +38,10 @@ EXPECTED = {
         "check_transformer_data_not_an_array": POISONS,
     },
     RandomNoise: {
+        "check_transformer_general": POISONS,
+        "check_transformer_data_not_an_array": POISONS,
+    },
+    OfOwnRows: {
         "check_transformer_general": POISONS,
         "check_transformer_data_not_an_array": POISONS,
     },
@@ -37,7 +53,10 @@ EXPECTED = {
 ESTIMATORS = [
     CleanLabelPGA(LogisticRegression(), clip=None),
     RandomNoise(clip=None),
+    OfOwnRows(LogisticRegression(), ([[0.0]], [0]), clip=None, max_fraction=0.5, max_iter=5),
+    BackdoorPatch([1.0]),
     LabelFlip(),
+    LabelFlip(0.5, selection="margin", surrogate=LogisticRegression()),
     ChainedAttack([LabelFlip(random_state=0)]),
     PoisonedClassifier(LogisticRegression(), LabelFlip(0.1, random_state=0)),
     PoisonedClassifier(LogisticRegression(), attack=None),

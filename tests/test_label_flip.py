@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 
-from skpoison import LabelFlip
+from skpoison import MLP, LabelFlip, NetClassifier
 
 X = np.zeros((3000, 1))
 Y = np.arange(3000) % 3
@@ -98,3 +101,92 @@ def test_a_draw_of_zero_takes_no_class_of_probability_zero():
     attack = LabelFlip(transition=[[0.0, 1.0], [0.5, 0.5]])
     new = attack._relabel(X[:2], np.array([0, 1]), 2, Zeros())
     assert new.tolist() == [1, 0]
+
+
+class OnlyProba(ClassifierMixin, BaseEstimator):
+    """A surrogate that has probabilities and nothing else."""
+
+    def fit(self, X, y):
+        self.inner_ = LogisticRegression().fit(X, y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.floats(0, 1),
+    st.sampled_from(["next", "uniform"]),
+    st.sampled_from(["bernoulli", "exact"]),
+    st.integers(0, 10**6),
+)
+def test_all_selections_flip_as_many_rows_to_the_same_labels(rate, transition, sampling, seed):
+    # Fails if the surrogate's seed is drawn before the rows, or the new labels after the choice.
+    y = np.arange(60) % 3
+    rows = np.random.default_rng(0).random((60, 2)) + y[:, np.newaxis]
+    surrogate = FrozenEstimator(LogisticRegression().fit(rows, y))
+    flipped = {}
+    for selection in ("random", "margin", "loss"):
+        attack = LabelFlip(
+            rate,
+            transition=transition,
+            sampling=sampling,
+            selection=selection,
+            surrogate=surrogate,
+            random_state=seed,
+        )
+        flipped[selection] = attack.poison(rows, y)[1]
+        assert len(attack.poison_indices_) == (flipped["random"] != y).sum()
+    both = (flipped["random"] != y) & (flipped["loss"] != y)
+    np.testing.assert_array_equal(flipped["random"][both], flipped["loss"][both])
+
+
+@pytest.mark.parametrize("transition", ["next", "uniform"])
+@pytest.mark.parametrize("kind", ["linear", "net", "proba"])
+def test_what_is_flipped_comes_first(kind, transition, digits):
+    # Fails if an order is reversed, or if columns of scores are taken for the sorted classes.
+    rows, y = digits
+    names = np.array(list("jihgfedcba"))[y]
+    net = NetClassifier(
+        MLP, classes=list("fghijabcde"), lr=0.5, batch_size=32, max_epochs=5, random_state=0
+    )
+    surrogate = {"linear": LogisticRegression(), "net": net, "proba": OnlyProba()}[kind]
+    surrogate.fit(rows, names)
+    proba = surrogate.predict_proba(rows)
+    score = dict(zip(surrogate.classes_, np.log(proba + 1e-30).T, strict=True))
+    own = np.array([score[name][i] for i, name in enumerate(names)])
+    options = {"transition": transition, "sampling": "exact", "random_state": 0}
+    wanted = LabelFlip(1.0, **options).poison(rows, names)[1]
+    new = np.array([score[name][i] for i, name in enumerate(wanted)])
+    best_other = np.array(
+        [max(score[k][i] for k in score if k != name) for i, name in enumerate(names)]
+    )
+    for selection, order in (("loss", new - own), ("margin", own - best_other)):
+        attack = LabelFlip(
+            0.3, selection=selection, surrogate=FrozenEstimator(surrogate), **options
+        )
+        flipped = attack.poison(rows, names)[1] != names
+        assert flipped.sum() == round(0.3 * len(names))
+        assert order[flipped].max() <= order[~flipped].min() + 1e-4
+
+
+def test_flips_by_loss_hurt_more_than_random_ones(digits):
+    # Fails if "loss" takes the rows first that the surrogate is least sure of, or any.
+    rows, y = digits
+    scores = {"random": [], "loss": []}
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(y))
+        train, test = order[: len(y) // 2], order[len(y) // 2 :]
+        for selection, found in scores.items():
+            attack = LabelFlip(
+                0.3,
+                sampling="exact",
+                selection=selection,
+                surrogate=LogisticRegression(),
+                random_state=seed,
+            )
+            victim = LogisticRegression(C=0.1).fit(*attack.poison(rows[train], y[train]))
+            found.append(victim.score(rows[test], y[test]))
+    assert np.mean(scores["loss"]) < np.mean(scores["random"]) - 0.05

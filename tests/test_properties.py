@@ -13,9 +13,11 @@ from sklearn.linear_model import LogisticRegression
 
 from skpoison import (
     MLP,
+    BackdoorPatch,
     BaseFeatureAttack,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     LossTrimming,
     NetClassifier,
@@ -236,6 +238,9 @@ ESTIMATORS = {
     "noise": RandomNoise(budget=0.1, random_state=0),
     "flip": LabelFlip(0.3, random_state=0),
     "matrix": LabelFlip(transition=np.eye(10)[::-1], random_state=0),
+    "loss": LabelFlip(0.3, selection="loss", surrogate=LINEAR, random_state=0),
+    "matching": GradientMatching(LINEAR, (np.zeros((1, 64)), [3]), max_iter=2, random_state=0),
+    "backdoor": BackdoorPatch(np.full(64, 0.5), 3, random_state=0),
     "chain": ChainedAttack([LabelFlip(0.3, random_state=0), RandomNoise(random_state=0)]),
     "poisoned": PoisonedClassifier(NET, LabelFlip(0.3, random_state=0)),
     "clean": PoisonedClassifier(NET),

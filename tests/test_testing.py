@@ -12,11 +12,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
     MLP,
+    BackdoorPatch,
     BaseAttack,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     NetClassifier,
     RandomNoise,
@@ -27,11 +29,39 @@ from skpoison.testing import check_attack
 LINEAR = LogisticRegression(C=0.1, tol=0.01)
 NET = NetClassifier(MLP, module__width=8, max_epochs=8, lr=0.5, batch_size=32)
 NOISE = RandomNoise(norm="l2,inf", budget=0.5)
+
+
+def matching(surrogate, **options):
+    """An attack whose targets, rows and labels, are made of the data that it is tried on."""
+
+    def make(X, y):
+        target = X[:2], np.roll(np.unique(y), 1)[:2]
+        return GradientMatching(surrogate, target, max_iter=5, **options)
+
+    return make
+
+
 PASSING = {
     "flip": (LabelFlip(0.3), {}),
     "uniform": (LabelFlip(0.5, transition="uniform"), {"effective": False}),
     "exact": (LabelFlip(0.3, sampling="exact"), {}),
     "matrix": (LabelFlip(transition=np.full((10, 10), 0.1)), {"idle": {"transition": np.eye(10)}}),
+    "margin": (LabelFlip(0.4, selection="margin", surrogate=LINEAR), {}),
+    "loss": (
+        LabelFlip(0.3, sampling="exact", selection="loss", surrogate=LINEAR),
+        {},
+    ),
+    "loss of a tree": (
+        LabelFlip(0.3, selection="loss", surrogate=DecisionTreeClassifier(max_depth=4)),
+        {},
+    ),
+    # Targeted: right on clean rows, and so no worse there than noise.
+    "matching": (matching(LINEAR), {"effective": False}),
+    "matching, a total": (matching(NET, norm="l2,1", budget=5.0), {"effective": False}),
+    "backdoor": (
+        lambda X, y: BackdoorPatch([1.0], target=np.unique(y)[3], rate=0.2),
+        {"effective": False},
+    ),
     "A": (CleanLabelPGA(LINEAR, norm="l2,1", budget=25.0, max_iter=20), {}),
     "B": (CleanLabelPGA(LINEAR, norm="l2,inf", budget=1.0, max_iter=20), {}),
     "fraction": (

@@ -23,9 +23,11 @@ from skorch.dataset import Dataset
 
 from skpoison import (
     MLP,
+    BackdoorPatch,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    GradientMatching,
     LabelFlip,
     LossTrimming,
     NetClassifier,
@@ -45,6 +47,8 @@ from skpoison.study import validation_curve
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 NOISE = RandomNoise(norm="l2,inf", budget=0.2, random_state=0)
 FLIP = LabelFlip(0.3, random_state=0)
+CHOSEN = LabelFlip(0.3, selection="loss", surrogate=LogisticRegression(), random_state=0)
+BACKDOOR = BackdoorPatch([0.5], random_state=0)
 PGA = CleanLabelPGA(LogisticRegression(), norm="l2,1", budget=2.0, max_iter=3, random_state=0)
 
 
@@ -282,6 +286,21 @@ def defended(defence, method):
     return call
 
 
+def matched(X, y):
+    # The targets are the caller's, too.
+    attack = GradientMatching(
+        LogisticRegression(), (X[:2], y[1:3]), clip=None, max_iter=2, random_state=0
+    )
+    result = attack.poison(X, y)
+    attack.success_rate(net().fit(X, y))
+    return result
+
+
+def triggered(X, y):
+    BACKDOOR.success_rate(net().fit(X, y), X, y)
+    return (BACKDOOR.stamp(X),)
+
+
 def together(X, y):
     fit_many([net(Writing, random_state=seed) for seed in range(3)], [(X, y)] * 3, fused=True)
     fit_many([net(early_stopping=True) for _ in range(3)], [(X, y, X, y)] * 3)
@@ -290,10 +309,13 @@ def together(X, y):
 CALLS = {
     **{
         f"{type(attack).__name__}.{method}": attack_call(attack, method)
-        for attack in (PGA, NOISE, FLIP, ChainedAttack([NOISE, FLIP]))
+        for attack in (PGA, NOISE, FLIP, BACKDOOR, ChainedAttack([NOISE, FLIP]))
         for method in ("fit", "poison", "fit_transform", "transform", "fit_resample")
         if hasattr(attack, method)
     },
+    "LabelFlip by loss": attack_call(CHOSEN, "poison"),
+    "GradientMatching": matched,
+    "BackdoorPatch on what is predicted": triggered,
     "CleanLabelPGA on a frozen net": on_frozen_net,
     "CleanLabelPGA with a net": with_surrogate_net,
     "CleanLabelPGA.poison(out)": poison_into(PGA),

@@ -1,13 +1,13 @@
 from abc import abstractmethod
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._typing import Rows, Seed
+from .._typing import Seed
 from ._base import BaseAttack
+from ._sampler import SamplerMixin
 
 
-class BaseLabelAttack(BaseAttack):
+class BaseLabelAttack(SamplerMixin, BaseAttack):
     """Base of attacks on labels: the hook `_relabel` gives new labels.
 
     As a sampler it has `fit_resample` and no `transform`: it works in imbalanced-learn's Pipeline,
@@ -34,23 +34,6 @@ class BaseLabelAttack(BaseAttack):
 
     def __init__(self, *, random_state: Seed = None) -> None:
         self.random_state = random_state
-
-    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
-        """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Training rows.
-        y : array-like of shape (n,)
-            Clean labels.
-
-        Returns
-        -------
-        X_poisoned, y_poisoned
-            As `poison` returns them.
-        """
-        return self.poison(X, y)
 
     @abstractmethod
     def _relabel(self, X, codes, n_classes, random_state):

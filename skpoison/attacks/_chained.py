@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import _name_estimators
 
-from .._typing import Attack, Rows
+from .._typing import Attack
 from ._base import BaseAttack
+from ._sampler import SamplerMixin
 
 
-class ChainedAttack(BaseAttack):
+class ChainedAttack(SamplerMixin, BaseAttack):
     """Several attacks in turn, each on what the one before left: features and labels together.
 
     The paper's unified model of a poisoned oracle ([1]_, Section 2) covers any mix of attacks. A
@@ -55,23 +55,6 @@ class ChainedAttack(BaseAttack):
 
     def __init__(self, attacks: Sequence[Attack]) -> None:
         self.attacks = attacks
-
-    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
-        """Run the attacks: `poison` under the name that imbalanced-learn's Pipeline calls.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
-        y : array-like of shape (n,)
-            Clean labels.
-
-        Returns
-        -------
-        X_poisoned, y_poisoned
-            As `poison` returns them.
-        """
-        return self.poison(X, y)
 
     def _check_parameters(self):
         if not isinstance(self.attacks, (list, tuple)) or not self.attacks:

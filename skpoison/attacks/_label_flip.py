@@ -1,13 +1,16 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Seed
-from .._validation import check_choice, check_real
+from .._typing import Classifier, Seed
+from .._validation import check_choice, check_real, encode_labels
 from ._base_label import BaseLabelAttack
+from ._surrogate import fit_surrogate, scores_of
+
+SELECTIONS = ("random", "margin", "loss")
 
 
 class LabelFlip(BaseLabelAttack):
-    """Regime C: change the label of a random share of the rows.
+    """Regime C: change the label of a share of the rows, drawn at random or chosen with care.
 
     Parameters
     ----------
@@ -21,11 +24,22 @@ class LabelFlip(BaseLabelAttack):
     sampling : {"bernoulli", "exact"}, default="bernoulli"
         Whether each row is drawn by itself, or exactly round(rate n) rows are. "exact" with a
         matrix is an error.
+    selection : {"random", "margin", "loss"}, default="random"
+        Which rows: drawn at random, or as many, for the same `random_state`, by what `surrogate`
+        says of them [2]_. "margin": those first that it is least sure of, with the smallest margin
+        between the score of the label and the best other. "loss": those first whose new label
+        raises its cross-entropy most. With a matrix only "random".
+    surrogate : classifier, default=None
+        For "margin" and "loss" an unfitted classifier, cloned and fitted on the clean data, or
+        ``FrozenEstimator(fitted)``; it needs ``logits``, ``decision_function`` or
+        ``predict_proba``. "random" asks none.
     random_state : int, RandomState instance or None, default=None
-        Seeds the choice of rows and labels.
+        Seeds the choice of rows and labels, and the surrogate where it has no seed of its own.
 
     Attributes
     ----------
+    surrogate_ : classifier
+        The fitted surrogate, if the selection asks one.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that `fit` or `poison` was given.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -39,6 +53,8 @@ class LabelFlip(BaseLabelAttack):
     ----------
     .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021,
        Sections 3.3 and 5.
+    .. [2] Xiao, Xiao, Eckert, "Adversarial Label Flips Attack on Support Vector Machines",
+       ECAI 2012 (nearest-first flips, and flips by the rise of the loss).
 
     Examples
     --------
@@ -49,6 +65,12 @@ class LabelFlip(BaseLabelAttack):
     >>> X_poisoned, y_poisoned = attack.poison(X, y)
     >>> int((y_poisoned != y).sum()), round(0.3 * len(y))
     (539, 539)
+
+    The rows that a linear surrogate is surest of, first:
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> attack = LabelFlip(rate=0.3, selection="loss", surrogate=LogisticRegression())
+    >>> X_poisoned, y_poisoned = attack.poison(X / 16, y)
     """
 
     def __init__(
@@ -57,15 +79,20 @@ class LabelFlip(BaseLabelAttack):
         *,
         transition: str | ArrayLike = "next",
         sampling: str = "bernoulli",
+        selection: str = "random",
+        surrogate: Classifier | None = None,
         random_state: Seed = None,
     ) -> None:
         self.rate = rate
         self.transition = transition
         self.sampling = sampling
+        self.selection = selection
+        self.surrogate = surrogate
         self.random_state = random_state
 
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
+        check_choice(self.selection, "selection", SELECTIONS)
         if isinstance(self.transition, str) or self.transition is None:
             check_choice(self.transition, "transition", ("next", "uniform"))
             check_real(self.rate, "rate", low=0, high=1)
@@ -74,6 +101,11 @@ class LabelFlip(BaseLabelAttack):
         if self.sampling == "exact":
             raise ValueError(
                 "`sampling` must be 'bernoulli' when `transition` is a matrix, got 'exact'"
+            )
+        if self.selection != "random":
+            raise ValueError(
+                "`selection` must be 'random' when `transition` is a matrix, "
+                f"got {self.selection!r}"
             )
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`transition` must be a square matrix, got shape {matrix.shape}")
@@ -103,13 +135,32 @@ class LabelFlip(BaseLabelAttack):
         else:
             rows = np.flatnonzero(random_state.random_sample(n) < self.rate)
         if self.transition == "next":
-            shift = 1
+            shift = np.ones(n, dtype=np.intp)
         else:
             # A draw for every row, so that a row's new label does not depend on which others flip.
-            shift = random_state.randint(1, n_classes, size=n)[rows]
+            shift = random_state.randint(1, n_classes, size=n)
+        wanted = (codes + shift) % n_classes
+        if self.selection != "random":
+            # As many as chance takes: the selections compare at equal rate.
+            rows = self._ranked(X, codes, wanted, random_state)[: len(rows)]
         new = codes.copy()
-        new[rows] = (codes[rows] + shift) % n_classes
+        new[rows] = wanted[rows]
         return new
+
+    def _ranked(self, X, codes, wanted, random_state):
+        """All rows, those first that `selection` flips first; ties in the order of the rows."""
+        labels = self.classes_[codes]
+        self.surrogate_, _ = fit_surrogate(
+            self.surrogate, X, labels, random_state, differentiable=False
+        )
+        columns = encode_labels(self.classes_, np.asarray(self.surrogate_.classes_), "`surrogate`")
+        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(X))
+        own = scores[rows, codes]
+        if self.selection == "loss":
+            # The difference of two cross-entropies is that of the scores.
+            return np.argsort(scores[rows, wanted] - own, kind="stable")
+        scores[rows, codes] = -np.inf
+        return np.argsort(own - scores.max(axis=1), kind="stable")
 
     def _draw_from_matrix(self, codes, n_classes, random_state):
         matrix = self._matrix()

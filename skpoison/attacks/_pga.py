@@ -236,7 +236,7 @@ class CleanLabelPGA(BaseFeatureAttack):
                 position = rows[part] + delta[part]
                 losses[part], gradient = objective.gradient(position, part)
                 if box is not None:
-                    gradient = _drop_outward(gradient, position, box)
+                    gradient = drop_outward(gradient, position, box)
                 # Squares of float32 would underflow where a loss is almost flat.
                 slopes[part] = row_norms(gradient)
                 scratch[part] = gradient
@@ -340,7 +340,7 @@ def _times(rows, factors):
     return rows * factors.reshape(-1, *[1] * (rows.ndim - 1))
 
 
-def _drop_outward(gradient, position, box):
+def drop_outward(gradient, position, box):
     """The gradient without the components that point out of the box from a side of it."""
     low, high = box
     outward = ((position <= low) & (gradient < 0)) | ((position >= high) & (gradient > 0))

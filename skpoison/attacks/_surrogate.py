@@ -1,4 +1,4 @@
-"""The clean model that an attack looks at, as a differentiable map from rows to logits."""
+"""The clean model that an attack looks at: what it scores, differentiably where that is asked."""
 
 import warnings
 
@@ -8,12 +8,14 @@ from sklearn.base import clone
 
 from .._seeding import seed_estimator
 from .._validation import encode_labels
+from ._base import parts_of
 
 
-def fit_surrogate(surrogate, X, y, random_state):
+def fit_surrogate(surrogate, X, y, random_state, *, differentiable=True):
     """Fit a clone of `surrogate` (a FrozenEstimator stays as it is) on the clean data.
 
-    Returns the fitted surrogate and the index of each label in its classes.
+    Returns the fitted surrogate and the index of each label in its classes. Unless it need not be
+    `differentiable`, one that `logits_of` does not know is refused.
     """
     if isinstance(surrogate, type) or not hasattr(surrogate, "fit"):
         raise TypeError(f"`surrogate` must be a classifier, got {surrogate!r}")
@@ -21,7 +23,8 @@ def fit_surrogate(surrogate, X, y, random_state):
     if fitted is not surrogate:
         seed_estimator(fitted, random_state, overwrite=False)
     fitted.fit(_rows_for(fitted, X), y)
-    _check_differentiable(fitted)
+    if differentiable:
+        _check_differentiable(fitted)
     return fitted, encode_labels(y, np.asarray(fitted.classes_), "`surrogate`")
 
 
@@ -33,16 +36,7 @@ def logits_of(surrogate, X):
     """
     if hasattr(surrogate, "logits"):
         return surrogate.logits
-    weight = torch.tensor(np.atleast_2d(surrogate.coef_), dtype=torch.float64)
-    bias = torch.tensor(np.broadcast_to(surrogate.intercept_, len(weight)), dtype=torch.float64)
-
-    def logits(rows):
-        scores = rows.reshape(len(rows), -1) @ weight.to(rows).T + bias.to(rows)
-        if scores.shape[1] > 1:
-            return scores
-        # Of two classes scikit-learn scores the second; softmax of (0, f) is the sigmoid of f.
-        return torch.cat([torch.zeros_like(scores), scores], dim=1)
-
+    logits = _LinearLogits(surrogate)
     sample = X[:16].reshape(min(len(X), 16), -1).astype(np.float64)
     with warnings.catch_warnings():
         # A frozen surrogate may know its features by name; rows have none.
@@ -55,6 +49,69 @@ def logits_of(surrogate, X):
     if expected.shape != actual.shape or not np.allclose(expected, actual, rtol=1e-3, atol=1e-6):
         _refuse(surrogate)
     return logits
+
+
+def parameters_of(surrogate, logits):
+    """The tensors whose gradients train the surrogate; `logits` is what `logits_of` made of it."""
+    module = logits if isinstance(logits, torch.nn.Module) else getattr(surrogate, "module_", None)
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            "`surrogate` must have a `module_`, a torch.nn.Module whose parameters it trains, "
+            f"got {type(surrogate).__name__}"
+        )
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def scores_of(surrogate, X):
+    """How a surrogate scores each class for each row of X, (n, n_classes), in float64.
+
+    Of what it has the first: logits, a decision function, or probabilities, of which the logarithm.
+    """
+    rows, n_classes = _rows_for(surrogate, X), len(surrogate.classes_)
+    if hasattr(surrogate, "logits"):
+        scores = np.empty((len(X), n_classes))
+        for part in parts_of(len(X)):
+            with torch.no_grad():
+                scores[part] = surrogate.logits(torch.tensor(X[part])).double().cpu().numpy()
+    elif hasattr(surrogate, "decision_function"):
+        scores = np.asarray(surrogate.decision_function(rows), dtype=np.float64)
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    elif hasattr(surrogate, "predict_proba"):
+        scores = np.log(np.clip(surrogate.predict_proba(rows), np.finfo(np.float64).tiny, None))
+    else:
+        raise TypeError(
+            "`surrogate` must have a method `logits`, `decision_function` or `predict_proba`, "
+            f"got {type(surrogate).__name__}"
+        )
+    if scores.shape != (len(X), n_classes):
+        raise TypeError(
+            f"`surrogate` must have one score for each of its {n_classes} classes, "
+            f"got scores of shape {scores.shape}"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("`surrogate` must have finite scores, got others")
+    return scores
+
+
+class _LinearLogits(torch.nn.Module):
+    """What a linear scikit-learn classifier computes, by its coefficients."""
+
+    def __init__(self, surrogate):
+        super().__init__()
+        weight = np.atleast_2d(surrogate.coef_)
+        bias = np.broadcast_to(surrogate.intercept_, len(weight))
+        self.weight, self.bias = (
+            torch.nn.Parameter(torch.tensor(values, dtype=torch.float64))
+            for values in (weight, bias)
+        )
+
+    def forward(self, rows):
+        scores = rows.reshape(len(rows), -1) @ self.weight.to(rows).T + self.bias.to(rows)
+        if scores.shape[1] > 1:
+            return scores
+        # Of two classes scikit-learn scores the second; softmax of (0, f) is the sigmoid of f.
+        return torch.cat([torch.zeros_like(scores), scores], dim=1)
 
 
 def _rows_for(surrogate, X):

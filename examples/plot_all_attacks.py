@@ -1,0 +1,249 @@
+"""
+All attacks against one victim, each beside its control
+=======================================================
+
+An attack is worth its name if it does what a control of the same size does not. The victim is an
+`MLP` of three widths; the surrogate, an `MLP` of width 100 with a seed of its own, is trained on
+the clean rows once a seed and shared by the attacks. Controls: noise with the norm of every row
+(`RandomNoise`) for attacks on features; random flips at equal rate for flips chosen with care; the
+backdoor's labels without its patch for the backdoor. Random flips stand beside clean rows.
+
+What counts is the accuracy on clean test data, or for `GradientMatching` and `BackdoorPatch` the
+share of the wanted answers. Seeds change the hold-out, surrogate, victims and targets.
+
+``--dataset mnist`` needs the files of `fetch_mnist`; ``--memory`` continues a run that was killed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from joblib import Memory
+from scipy.stats import t as student_t
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from skpoison import (
+    MLP,
+    BackdoorPatch,
+    CleanLabelPGA,
+    GradientMatching,
+    LabelFlip,
+    NetClassifier,
+    RandomNoise,
+    __version__,
+    fetch_mnist,
+    fit_many,
+)
+
+# Budgets A and B are those of plot_attack_vs_noise.py; all were fixed before this was run.
+SETTINGS = {
+    "digits": {
+        "A": 30.0,
+        "B": 1.0,
+        "matching": 1.5,
+        "corner": 2,
+        "epochs": 30,
+        "widths": [16, 128, 1024],
+    },
+    "mnist": {
+        "A": 200.0,
+        "B": 2.0,
+        "matching": 3.0,
+        "corner": 4,
+        "epochs": 10,
+        "widths": [16, 64, 256],
+    },
+}
+TRAINING = {"digits": {"lr": 0.5, "batch_size": 32}, "mnist": {"lr": 0.1, "batch_size": 32}}
+FLIPS, FRACTION, BACKDOOR = 0.2, 0.1, 0.05
+# Attack: its control, and what counts.
+CONTROLS = {
+    "PGA, A": ("noise, A", "accuracy"),
+    "PGA, B": ("noise, B", "accuracy"),
+    "flips, random": ("clean", "accuracy"),
+    "flips, margin": ("flips, random", "accuracy"),
+    "flips, loss": ("flips, random", "accuracy"),
+    "matching": ("noise, matching", "success"),
+    "backdoor": ("flips, backdoor", "success"),
+}
+
+
+def load(dataset, n, seed):
+    """Training and test data, flat rows: X_train, y_train, X_test, y_test."""
+    if dataset == "digits":
+        X, y = load_digits(return_X_y=True)
+        X, X_test, y, y_test = train_test_split(
+            X / 16, y, test_size=0.25, stratify=y, random_state=seed
+        )
+        return X, y, X_test, y_test
+    (X, y), (X_test, y_test) = fetch_mnist(), fetch_mnist(split="test")
+    X, _, y, _ = train_test_split(X, y, train_size=n, stratify=y, random_state=seed)
+    return X.reshape(n, -1), y, X_test.reshape(len(X_test), -1), y_test
+
+
+def poisons(dataset, data, n_targets, seed):
+    """Triples of name, training data, and the attack that knows what success is (or None)."""
+    X, y, X_test, y_test = data
+    setting, rng = SETTINGS[dataset], np.random.default_rng(seed)
+    net = NetClassifier(
+        MLP,
+        module__width=100,
+        random_state=seed,
+        max_epochs=setting["epochs"],
+        **TRAINING[dataset],
+    )
+    surrogate = FrozenEstimator(net.fit(X, y))
+
+    def noise(attack):
+        bound = {"norm": attack.norm, "budget": attack.budget}
+        control = RandomNoise(**bound, norms=attack.perturbation_norms_, random_state=seed)
+        return control.poison(X, y)
+
+    yield "clean", (X, y), None
+    for regime, norm in (("A", "l2,1"), ("B", "l2,inf")):
+        attack = CleanLabelPGA(
+            surrogate, norm=norm, budget=setting[regime], max_iter=50, random_state=seed
+        )
+        yield f"PGA, {regime}", attack.poison(X, y), None
+        yield f"noise, {regime}", noise(attack), None
+    for selection in ("random", "margin", "loss"):
+        attack = LabelFlip(
+            FLIPS, sampling="exact", selection=selection, surrogate=surrogate, random_state=seed
+        )
+        yield f"flips, {selection}", attack.poison(X, y), None
+    for row in rng.choice(len(X_test), size=n_targets, replace=False):
+        wanted = rng.choice(np.setdiff1d(np.unique(y), y_test[row]))
+        attack = GradientMatching(
+            surrogate,
+            (X_test[[row]], [wanted]),
+            budget=setting["matching"],
+            max_fraction=FRACTION,
+            random_state=seed,
+        )
+        yield "matching", attack.poison(X, y), attack
+        yield "noise, matching", noise(attack), attack
+    side = int(np.sqrt(X.shape[1]))
+    patch = np.full((side, side), np.nan)
+    patch[-setting["corner"] :, -setting["corner"] :] = 1.0
+    attack = BackdoorPatch(patch.ravel(), target=0, rate=BACKDOOR, random_state=seed)
+    X_stamped, y_stamped = attack.poison(X, y)
+    yield "backdoor", (X_stamped, y_stamped), attack
+    yield "flips, backdoor", (X, y_stamped), attack
+
+
+def run_seed(dataset, n, n_targets, seed):
+    """One row a victim."""
+    data = load(dataset, n, seed)
+    X_test, y_test = data[2:]
+    names, sets, attacks = zip(*poisons(dataset, data, n_targets, seed), strict=True)
+    rows = []
+    for width in SETTINGS[dataset]["widths"]:
+        victim = {"module__width": width, "max_epochs": SETTINGS[dataset]["epochs"]}
+        nets = [
+            NetClassifier(MLP, random_state=1000 + seed, **victim, **TRAINING[dataset])
+            for _ in names
+        ]
+        for name, net, attack in zip(names, fit_many(nets, sets), attacks, strict=True):
+            row = {"seed": seed, "width": width, "attack": name}
+            row["accuracy"] = net.score(X_test, y_test)
+            row["success"] = attack.success_rate(net, X_test, y_test) if attack else np.nan
+            rows.append(row)
+    return rows
+
+
+def summary(frame):
+    """Attack and control, means over seeds, and how far the attack lies ahead: a 95% interval."""
+    # Several targets of a seed share its hold-out and victims: they count once.
+    means = frame.groupby(["width", "attack", "seed"])[["accuracy", "success"]].mean()
+    lines = []
+    for width in frame["width"].unique():
+        for name, (control, what) in CONTROLS.items():
+            ours, theirs = (means.loc[width, key][what] for key in (name, control))
+            ahead = ours - theirs if what == "success" else theirs - ours
+            half = student_t.ppf(0.975, len(ahead) - 1) * ahead.std(ddof=1) / np.sqrt(len(ahead))
+            lines.append(
+                {
+                    "width": width,
+                    "attack": name,
+                    "control": control,
+                    "counts": what,
+                    "of attack": ours.mean(),
+                    "of control": theirs.mean(),
+                    "ahead by": ahead.mean(),
+                    "low": ahead.mean() - half,
+                    "high": ahead.mean() + half,
+                    "accuracy": means.loc[width, name]["accuracy"].mean(),
+                    "beats": "yes" if ahead.mean() - half > 0 else "no",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def draw(table, title):
+    """A panel a width: how far each attack lies ahead of its control."""
+    widths = table["width"].unique()
+    fig, axes = plt.subplots(1, len(widths), figsize=(10, 3.2), sharey=True, layout="constrained")
+    for ax, width in zip(axes, widths, strict=True):
+        part = table[table["width"] == width][::-1]
+        error = [part["ahead by"] - part["low"], part["high"] - part["ahead by"]]
+        ax.errorbar(part["ahead by"], part["attack"], xerr=error, fmt="o", capsize=3)
+        ax.axvline(0, color="gray", linewidth=1)
+        ax.set(title=f"width {width}", xlabel="Ahead of its control by")
+    fig.suptitle(title)
+    return fig
+
+
+parser = argparse.ArgumentParser(description="All attacks, each beside its control.")
+parser.add_argument("--dataset", choices=sorted(SETTINGS), default="digits")
+parser.add_argument("--n", type=int, default=10_000, help="training rows of MNIST")
+parser.add_argument("--seeds", type=int, default=5)
+parser.add_argument("--targets", type=int, default=4, help="random targets of a seed")
+parser.add_argument("--memory", help="folder of finished seeds")
+parser.add_argument("--out", type=Path, default=Path())
+args = parser.parse_args()
+
+start = time.process_time()
+run = Memory(args.memory, verbose=0).cache(run_seed)
+with threadpool_limits(1):
+    rows = [
+        row
+        for seed in tqdm(range(args.seeds))
+        for row in run(args.dataset, args.n, args.targets, seed)
+    ]
+frame = pd.DataFrame(rows)
+table = summary(frame)
+print(table.round(3).to_string(index=False))
+
+args.out.mkdir(parents=True, exist_ok=True)
+stem = args.out / f"all_attacks_{args.dataset}"
+frame.to_csv(f"{stem}.csv", index=False)
+table.round(4).to_csv(f"{stem}_table.csv", index=False)
+title = f"{args.dataset}: mean and 95% interval over {args.seeds} seeds"
+draw(table, title).savefig(f"{stem}.png", dpi=150)
+packages = ("torch", "scikit-learn", "skorch", "numpy")
+report = {
+    "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    "settings": {**SETTINGS[args.dataset], **TRAINING[args.dataset]},
+    "versions": {"skpoison": __version__, "python": platform.python_version()}
+    | {name: version(name) for name in packages},
+    "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
+    # Of this start: seeds that an earlier one left in --memory are not in it.
+    "cpu_time_s": round(time.process_time() - start, 1),
+}
+Path(f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n")

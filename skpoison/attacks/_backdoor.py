@@ -1,0 +1,167 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._typing import Classifier, Rows, Seed
+from .._validation import check_labels, check_real, check_rows, like
+from ._base import BaseAttack
+from ._sampler import SamplerMixin
+
+
+class BackdoorPatch(SamplerMixin, BaseAttack):
+    """A backdoor: rows with a patch on them and the label that the patch shall call forth.
+
+    A victim trained on them is meant to be right on clean rows, and to answer `target` for any row
+    that has the patch ("BadNets" [1]_). Changes features and labels together, so it is a sampler
+    and has no `transform`.
+
+    Parameters
+    ----------
+    patch : array-like of the shape of a row, or that broadcasts to it
+        What the trigger sets each feature to; NaN where the row stays as it is.
+    target : label or None, default=None
+        The label that the patch shall call forth: one that y has. None: the first of `classes_`.
+    rate : float, default=0.1
+        Share of the rows that are changed: exactly round(rate n), drawn from those with another
+        label than `target` (or all of these, if they are fewer).
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of rows.
+
+    Attributes
+    ----------
+    target_ : label
+        The label that the patch shall call forth.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels that `fit` or `poison` was given.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows that changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+
+    References
+    ----------
+    .. [1] Gu, Dolan-Gavitt, Garg, "BadNets: Identifying Vulnerabilities in the Machine Learning
+       Model Supply Chain", arXiv:1708.06733, 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skpoison import BackdoorPatch
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X / 16
+    >>> patch = np.full((8, 8), np.nan)
+    >>> patch[-2:, -2:] = 1.0  # a bright corner
+    >>> attack = BackdoorPatch(patch.ravel(), target=0, rate=0.1, random_state=0)
+    >>> victim = LogisticRegression().fit(*attack.poison(X[:1000], y[:1000]))
+    >>> attack.success_rate(victim, X[1000:], y[1000:]) > 0.9
+    True
+    >>> victim.score(X[1000:], y[1000:]) > 0.85  # clean rows
+    True
+    """
+
+    def __init__(
+        self,
+        patch: ArrayLike,
+        target: Any = None,
+        rate: float = 0.1,
+        *,
+        random_state: Seed = None,
+    ) -> None:
+        self.patch = patch
+        self.target = target
+        self.rate = rate
+        self.random_state = random_state
+
+    def stamp(self, X: ArrayLike) -> Rows:
+        """Put the patch on rows: what a backdoored victim is asked.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Rows. Floats keep their dtype, integers become float32 unscaled.
+
+        Returns
+        -------
+        X_stamped : ndarray or DataFrame of the shape of X
+            A new array, or a DataFrame if X is one.
+        """
+        return like(self._stamped(check_rows(BaseEstimator(), X, reset=True)), X)
+
+    def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
+        """Share of rows that a classifier takes for `target` once they have the patch.
+
+        Has the signature of a scorer: ``scoring=attack.success_rate``. What a victim answers
+        anyway, without the backdoor, is that of one trained on clean rows.
+
+        Parameters
+        ----------
+        estimator : classifier
+            A fitted victim.
+        X : array-like of shape (n, d) or (n, c, h, w)
+            Clean rows; those whose label is the target's are left out.
+        y : array-like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        rate : float
+            From 0 to 1; NaN if all labels are the target's.
+        """
+        check_is_fitted(estimator)
+        target = np.sort(estimator.classes_)[0] if self.target is None else self.target
+        labels, _ = check_labels(y, min_classes=1)
+        others = labels != target
+        if not others.any():
+            return float("nan")
+        return float(np.mean(np.asarray(estimator.predict(self.stamp(X)))[others] == target))
+
+    def _check_parameters(self):
+        check_real(self.rate, "rate", low=0, high=1)
+        self._values()
+
+    def _values(self):
+        """The patch as an array of floats."""
+        try:
+            if np.iscomplexobj(self.patch):
+                raise TypeError
+            values = np.asarray(self.patch, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"`patch` must be an array of numbers, got {self.patch!r}") from None
+        if np.isinf(values).any():
+            raise ValueError("`patch` must be finite, or NaN where a row stays, got infinity")
+        if np.isnan(values).all():
+            raise ValueError("`patch` must set a feature, got no value but NaN")
+        return values
+
+    def _stamped(self, X):
+        patch = self._values()
+        try:
+            patch = np.broadcast_to(patch, X.shape[1:])
+        except ValueError:
+            raise ValueError(
+                f"`patch` must broadcast to the shape of a row, {X.shape[1:]}, "
+                f"got shape {np.shape(self.patch)}"
+            ) from None
+        return np.where(np.isnan(patch), X, patch.astype(X.dtype))
+
+    def _poison(self, X, y, random_state):
+        self.target_ = self.classes_[0] if self.target is None else self.target
+        if np.ndim(self.target_) or not np.any(self.classes_ == self.target_):
+            raise ValueError(
+                f"`target` must be a label that y has ({self.classes_.tolist()}), "
+                f"got {self.target!r}"
+            )
+        candidates = np.flatnonzero(y != self.target_)
+        size = min(round(self.rate * len(y)), len(candidates))
+        rows = random_state.choice(candidates, size=size, replace=False)
+        X_new, y_new = X.copy(), y.copy()
+        X_new[rows] = self._stamped(X[rows])
+        y_new[rows] = self.target_
+        return X_new, y_new

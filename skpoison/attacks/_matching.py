@@ -1,0 +1,264 @@
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.nn import functional as F
+
+from .._typing import Classifier, Seed
+from .._validation import check_int, check_labels, check_rows, encode_labels
+from ._base import BaseFeatureAttack, parts_of
+from ._pga import drop_outward
+from ._projections import PROJECTIONS, row_norms
+from ._surrogate import fit_surrogate, logits_of, parameters_of
+
+
+class GradientMatching(BaseFeatureAttack):
+    """Targeted, labels left as they are: make a victim give chosen rows a chosen label.
+
+    Perturbs training rows that have the wanted label, so that the gradient with which they train
+    the surrogate points where the gradient points that would teach it the wanted label of the
+    targets: minimises 1 - cos(grad l(x_t, y_t), sum_i grad l(x_i + delta_i, y_i)), gradients with
+    respect to the surrogate's parameters, l the cross-entropy ("Witches' Brew" [1]_).
+
+    Parameters
+    ----------
+    surrogate : classifier
+        As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, or
+        ``FrozenEstimator(fitted)``.
+    target : tuple of (array-like of shape (n_targets, ...), array-like of shape (n_targets,))
+        Rows as the victim will be asked about them, and the label that it should give each: labels
+        that y has.
+    norm : {"l2,1", "l2,inf"}, default="l2,inf"
+        The norm that is bounded, as in `CleanLabelPGA`.
+    budget : float, default=1.0
+        The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
+    max_fraction : float, default=0.1
+        Share of rows that may change: floor(max_fraction n), drawn from those that have a wanted
+        label (or all of these, if they are fewer).
+    max_iter : int, default=100
+        Number of steps; each costs two gradients of the rows that may change.
+    clip : tuple of (float, float) or None, default=(0.0, 1.0)
+        The box in which X lies and must stay; None: no box.
+    batch_size : int, default=4096
+        Rows in a gradient computation: memory, not the result, depends on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the choice of rows, and the surrogate where it has no seed of its own.
+
+    Attributes
+    ----------
+    surrogate_ : classifier
+        The fitted surrogate.
+    cosine_curve_ : list of float
+        The cosine of the two gradients before each step and after the last.
+    n_iter_ : int
+        Number of steps taken.
+    budget_, budget_spent_ : float
+        The bound in absolute terms, and what was used of it: the sum of the row norms ("l2,1"), or
+        their sum over floor(max_fraction n) ("l2,inf").
+    perturbation_norms_ : ndarray of shape (n,)
+        Euclidean norm of each row's perturbation.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    poison_indices_ : ndarray of shape (n_poisoned,)
+        The rows that changed, in ascending order.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+
+    Notes
+    -----
+    Steps are as in `CleanLabelPGA`: relative to the budget, falling linearly to 0. [1]_ takes
+    signed steps of Adam in an l-infinity ball, restarts, and augments the rows; this does not.
+
+    References
+    ----------
+    .. [1] Geiping, Fowl, Huang, Czaja, Taylor, Moeller, Goldstein, "Witches' Brew: Industrial Scale
+       Data Poisoning via Gradient Matching", ICLR 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skpoison import GradientMatching
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X, target = X / 16, (X[-1:] / 16, [3])  # an eight that shall be a three
+    >>> attack = GradientMatching(LogisticRegression(), target, max_iter=20, random_state=0)
+    >>> X_poisoned, _ = attack.poison(X[:-1], y[:-1])
+    >>> attack.cosine_curve_[-1] > attack.cosine_curve_[0]
+    True
+    >>> attack.success_rate(LogisticRegression().fit(X[:-1], y[:-1]))  # of a clean victim
+    0.0
+    """
+
+    def __init__(
+        self,
+        surrogate: Classifier,
+        target: tuple[ArrayLike, ArrayLike],
+        *,
+        norm: str = "l2,inf",
+        budget: float = 1.0,
+        max_fraction: float = 0.1,
+        max_iter: int = 100,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        batch_size: int = 4096,
+        random_state: Seed = None,
+    ) -> None:
+        super().__init__(
+            norm=norm,
+            budget=budget,
+            clip=clip,
+            max_fraction=max_fraction,
+            random_state=random_state,
+        )
+        self.surrogate = surrogate
+        self.target = target
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+
+    def success_rate(
+        self, estimator: Classifier, X: ArrayLike | None = None, y: ArrayLike | None = None
+    ) -> float:
+        """Share of the targets that a classifier gives the wanted label.
+
+        Has the signature of a scorer: ``scoring=attack.success_rate``.
+
+        Parameters
+        ----------
+        estimator : classifier
+            A fitted victim.
+        X : array-like, default=None
+            Ignored: what is asked is `target`.
+        y : array-like, default=None
+            Ignored.
+
+        Returns
+        -------
+        rate : float
+            From 0 to 1.
+        """
+        rows, labels = self._pair()
+        return float(np.mean(np.asarray(estimator.predict(rows)) == np.asarray(labels)))
+
+    def _pair(self):
+        if not isinstance(self.target, (tuple, list)) or len(self.target) != 2:
+            kind = type(self.target).__name__
+            raise ValueError(f"`target` must be a pair (X_t, y_t), got an instance of {kind}")
+        return self.target
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_int(self.max_iter, "max_iter", low=1)
+        check_int(self.batch_size, "batch_size", low=1)
+        self._pair()
+
+    def _targets(self, X, y):
+        """The targets' rows, of the dtype of X, and wanted labels, checked."""
+        rows, labels = self._pair()
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "X does not have valid feature names")
+                rows = check_rows(self, rows, reset=False)
+            labels, _ = check_labels(labels, len(rows), min_classes=1)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`target` must be rows like X and their labels: {error}") from None
+        unknown = np.setdiff1d(labels, y)
+        if len(unknown):
+            raise ValueError(f"`target` must have labels that y has, got {unknown.tolist()}")
+        return rows.astype(X.dtype, copy=False), labels
+
+    def _perturb(self, X, y, random_state):
+        rows, labels = self._targets(X, y)
+        candidates = np.flatnonzero(np.isin(y, labels))
+        size = min(self._n_changeable(len(X)), len(candidates))
+        chosen = np.sort(random_state.choice(candidates, size=size, replace=False))
+        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
+        wanted = encode_labels(labels, np.asarray(self.surrogate_.classes_), "`surrogate`")
+        device = getattr(self.surrogate_, "device_", "cpu")
+        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
+        logits = logits_of(self.surrogate_, X)
+        slopes = _Slopes(logits, parameters_of(self.surrogate_, logits), self.batch_size)
+
+        def put(values, codes):
+            values = torch.tensor(values, dtype=dtype, device=device)
+            return values, torch.tensor(codes, device=device)
+
+        aim = slopes.total(*put(rows, wanted))
+        delta = np.zeros(X.shape, dtype=X.dtype)
+        box = self._box(X)
+        delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
+        return delta
+
+    def _match(self, slopes, aim, rows, codes, n, box):
+        """The perturbation of the chosen rows, inside budget and box."""
+        radius = self._radius(n)
+        delta = torch.zeros_like(rows)
+        self.cosine_curve_, self.n_iter_ = [], 0
+        while True:
+            cosine, pull = _cosine(slopes.total(rows + delta, codes), aim)
+            self.cosine_curve_.append(cosine)
+            if self.n_iter_ == self.max_iter or not radius or pull is None:
+                return delta.cpu().numpy()
+            gradient = slopes.gradient(rows + delta, codes, pull)
+            if box is not None:
+                gradient = drop_outward(gradient, rows + delta, box)
+            sizes = row_norms(gradient)
+            if not sizes.any():
+                return delta.cpu().numpy()
+            length = 8 * radius / self.max_iter * (1 - self.n_iter_ / self.max_iter)
+            share = sizes / sizes.sum() if self.norm == "l2,1" else (sizes > 0).astype(float)
+            factors = np.divide(share * length, sizes, where=sizes > 0, out=np.zeros_like(sizes))
+            factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
+            moved = delta + gradient * factors.reshape(-1, *[1] * (delta.ndim - 1))
+            delta = PROJECTIONS[self.norm](moved, radius)
+            if box is not None:
+                delta = (rows + delta).clamp_(*box).sub_(rows)
+            self.n_iter_ += 1
+
+
+class _Slopes:
+    """Gradients of rows' cross-entropy in the surrogate's parameters, and theirs in the rows."""
+
+    def __init__(self, logits, parameters, batch_size):
+        self.logits = logits
+        self.parameters = parameters
+        self.batch_size = batch_size
+
+    def _of(self, rows, codes, **options):
+        with torch.enable_grad():
+            loss = F.cross_entropy(self.logits(rows), codes, reduction="sum")
+            slopes = torch.autograd.grad(
+                loss, self.parameters, allow_unused=True, materialize_grads=True, **options
+            )
+            return torch.cat([slope.reshape(-1).double() for slope in slopes])
+
+    def total(self, rows, codes):
+        """The sum of all rows' gradients, as one vector."""
+        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        for part in parts_of(len(rows), self.batch_size):
+            total = total + self._of(rows[part], codes[part])
+        if not np.isfinite(float(torch.sum(total))):
+            raise ValueError("`surrogate` must have finite losses and gradients, got others")
+        return total
+
+    def gradient(self, rows, codes, pull):
+        """The gradient in the rows of their gradients' inner product with `pull`.
+
+        Rows add up in the total: each part can be taken by itself.
+        """
+        gradient = torch.empty_like(rows)
+        for part in parts_of(len(rows), self.batch_size):
+            position = rows[part].detach().requires_grad_()
+            slopes = self._of(position, codes[part], create_graph=True)
+            (gradient[part],) = torch.autograd.grad(slopes @ pull, position)
+        return gradient
+
+
+def _cosine(total, aim):
+    """The cosine of two vectors, and its derivative in the first (None: there is no direction)."""
+    lengths = float(total.norm()), float(aim.norm())
+    if not all(lengths):
+        return 0.0, None
+    cosine = float(total @ aim) / (lengths[0] * lengths[1])
+    return cosine, aim / (lengths[0] * lengths[1]) - cosine * total / lengths[0] ** 2
