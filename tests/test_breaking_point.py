@@ -90,12 +90,12 @@ def test_interval_covers_the_breaking_point():
     # The mean fall of the population is the budget. 95% of intervals cover it; the corrected
     # variance makes that more. Fails if the ends are those of one standard error.
     covered, widths = 0, []
-    for seed in range(12):
+    for seed in range(8):
         point = point_of(Falls(noise=0.3), drop=0.3, random_state=seed, cv=3, n_steps=4)
         assert point.low <= point.budget <= point.high
         covered += point.low <= 0.3 + 0.8 / 2**4 and point.high >= 0.3
         widths.append(point.high - point.low)
-    assert covered >= 11
+    assert covered >= 7
     assert np.median(widths) > 0.1
 
 

@@ -2,7 +2,10 @@
 Budget and width at once
 ========================
 
-TODO claim
+Where does a net break, and does width help? Under moved features (A) every width from 16 to 1024
+holds until C = 20 and has lost five points at 30. Under flipped labels (C) nets of 64 and 256 units
+hold until 20% of the labels, narrower and wider ones until 10%. Four units break first, as far as
+one can tell: with five folds the intervals are wide.
 """
 
 import matplotlib.pyplot as plt
