@@ -182,7 +182,7 @@ def main():
             "model": args.model,
             "n": n,
             "norm": norm,
-            "budget": round(budget * factor, 3) if norm == "l2,1" else budget,
+            "budget": float(round(budget * factor, 3)) if norm == "l2,1" else budget,
             "reading": reading,
             "n_epochs": n_epochs,
             "max_iter": max_iter,
