@@ -5,7 +5,7 @@ Attacks with an aim
 A victim can be right on clean rows and wrong where the attacker wants it. A bright corner on 5% of
 the rows, labelled 0, makes a net of 256 units call 95% of the digits 0 that have the corner, and a
 net of 4 units 81%. With all labels right, three of four test rows are taken for the digit that the
-attacker chose.
+attacker chose, at a cost of 0.01 to 0.07 in accuracy.
 """
 
 import matplotlib.pyplot as plt
