@@ -108,8 +108,8 @@ def test_domains_are_kept_apart():
 def test_no_certified_prediction_changes_on_the_square(estimator):
     # Every training set of four rows, one at each point, of two labels, and every
     # insertion, removal and flip (to labels that come before, between and after as well). Fails if
-    # the radius is one larger, if a member sees the classes of the whole, the order of the rows or
-    # a seed that hangs on them, or if the class that no row has yet is left out.
+    # the radius is one larger or ties go the other way. What leaks by order, seed or a new class is
+    # seen by the property below.
     certified = broken = 0
     for labels in itertools.product((0, 2), repeat=3):
         rows = list(zip(SQUARE, (0, *labels), strict=True))
@@ -142,7 +142,7 @@ def net(**kwargs):
 
 def test_nets_that_are_trained_together_are_sound():
     # As above with real nets, whose partitions of 16 rows and more are trained together.
-    rows = [(x, label) for x in SQUARE for label in [0, 1, 1] * 6]
+    rows = [(x, label) for x in SQUARE for label in [0, 1, 1, 1, 1, 1] * 3]
     radius, _ = check_sound(rows, SQUARE, (0, 1), net(max_epochs=1), N_SQUARE, r=1)
     assert radius.max() == 1
 
@@ -173,7 +173,8 @@ def changed_sets(draw):
 @settings(deadline=None, max_examples=150)
 @given(changed_sets())
 def test_certified_predictions_survive_random_changes(case):
-    # Fails as the exhaustive ones do.
+    # Fails as the exhaustive ones do, and if rows are not sorted, a seed hangs on the number of
+    # rows, or the class that no row has yet is left out.
     rows, changed, r, n_partitions, dtype = case
     if not changed:
         return

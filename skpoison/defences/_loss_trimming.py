@@ -118,14 +118,15 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"`estimator` must be a classifier with `predict_proba`, got {self.estimator!r}"
             )
         with unchanged_by(Exception, self):
-            X = check_rows(self, X, reset=True)
-            y, self.classes_ = check_labels(y, len(X))
+            rows = check_rows(self, X, reset=True)
+            labels, self.classes_ = check_labels(y, len(rows))
             random_state = check_random_state(self.random_state)
-            kept = np.arange(len(y))
-            model = self._fit_on(X, y, random_state)
+            n_kept = len(rows) - int(fraction * len(rows))
+            kept = np.arange(len(rows))
+            model = self._fit_on(rows, labels, random_state)
             for _ in range(n_rounds):
-                kept = _least(_losses(model, X, y), y, len(y) - int(fraction * len(y)))
-                model = self._fit_on(X[kept], y[kept], random_state)
+                kept = _least(_losses(model, rows, labels), labels, n_kept)
+                model = self._fit_on(rows[kept], labels[kept], random_state)
             self.estimator_, self.kept_indices_ = model, kept
         return self
 

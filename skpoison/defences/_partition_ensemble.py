@@ -1,4 +1,4 @@
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -138,12 +138,14 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "predict"):
             raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
         with unchanged_by(Exception, self):
-            X = without_signed_zeros(check_rows(self, X, reset=True))
-            y, classes = check_labels(y, len(X), min_classes=1)
-            parts = split_by_content(X, y, n_partitions)
+            rows = without_signed_zeros(check_rows(self, X, reset=True))
+            labels, classes = check_labels(y, len(rows), min_classes=1)
+            parts = split_by_content(rows, labels, n_partitions)
             # The same base for every training set: the draw does not look at the data.
             base = int(check_random_state(self.random_state).randint(2**31 - 1))
-            self.estimators_ = self._fit_members([(X[part], y[part]) for part in parts], base)
+            self.estimators_ = self._fit_members(
+                [(rows[part], labels[part]) for part in parts], base
+            )
             # A NetClassifier may have been given classes that no row has.
             found = [member.classes_ for member in self.estimators_ if member is not None]
             self.classes_ = np.unique(np.concatenate([classes, *found]))
@@ -152,7 +154,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _fit_members(self, data, base):
         """A fitted member for each (X, y), each from its own data alone."""
-        members: list[Any] = [None] * len(data)
+        members = [None] * len(data)
         nets, places = [], []
         together = self.fused and is_independent_in_a_stack(self.estimator, data[0][0].shape[1:])
         for k, (X, y) in enumerate(data):
@@ -188,7 +190,9 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             In the order of `classes_`. Rows sum to the number of partitions that are not empty.
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
+        return self._count(check_rows(self, X, reset=False))
+
+    def _count(self, X):
         votes = np.zeros((len(X), len(self.classes_)), dtype=np.int64)
         # A few rows at a time for all members: they stay in the cache.
         for start in range(0, len(X), MAX_ROWS):

@@ -65,7 +65,7 @@ class BudgetHeatmapDisplay:
     def __init__(
         self,
         *,
-        budgets: ArrayLike,
+        budgets: Iterable[float],
         param_name: str,
         param_range: Iterable[Any],
         scores: Array,
@@ -78,6 +78,8 @@ class BudgetHeatmapDisplay:
         self.scores = scores
         self.budget_name = budget_name
         self.score_name = score_name
+
+    curve_: RobustnessCurve
 
     @classmethod
     def from_curve(
@@ -122,8 +124,9 @@ class BudgetHeatmapDisplay:
             budget_name=budget_name,
             score_name=score_name,
         )
+        display.plot(ax=ax, **plot_kw)
         display.curve_ = curve
-        return display.plot(ax=ax, **plot_kw)
+        return display
 
     @classmethod
     def from_estimator(
