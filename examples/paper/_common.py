@@ -94,8 +94,13 @@ def run_cells(function, cells, args):
 
 
 def interval(values):
-    """Mean and 95% interval (Student's t) of independent values: mean, low, high."""
+    """Mean and 95% interval (Student's t) of independent values: mean, low, high.
+
+    Of a single value the interval is NaN.
+    """
     values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return values.mean(), np.nan, np.nan
     half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return values.mean(), values.mean() - half, values.mean() + half
 
