@@ -126,6 +126,30 @@ def test_bits_do_not_depend_on_the_company(digits, threads):
 
 
 @pytest.mark.parametrize(
+    ("n_features", "width", "batch_size"),
+    [(64, 5, 3), (33, 16, 32), (33, 5, 3), (7, 3, 16), (64, 16, 10), (5, 2, 1)],
+)
+def test_bits_do_not_depend_on_the_place_in_a_stack(n_features, width, batch_size):
+    # Fails if a net's matrices do not begin with a line of the cache at every place.
+    rng = np.random.default_rng(0)
+    data = [(rng.random((n, n_features)), np.arange(n) % 4) for n in rng.integers(40, 80, 12)]
+
+    def make():
+        kwargs = {"max_epochs": 3, "batch_size": batch_size, "module__width": width, "lr": 0.3}
+        return [NetClassifier(MLP, random_state=seed, **kwargs) for seed in range(12)]
+
+    whole = fit_many(make(), data, fused=True)
+    for alone, part, net in zip(make(), data, whole, strict=True):
+        assert_close(net, alone.fit(*part))
+    for places in ([3], [11, 0, 5], rng.permutation(12)[:7], rng.permutation(12)):
+        nets = make()
+        fit_many([nets[k] for k in places], [data[k] for k in places], fused=True)
+        for k in places:
+            pairs = zip(nets[k].module_.parameters(), whole[k].module_.parameters(), strict=True)
+            assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"optimizer__momentum": 0.9, "lr": 0.05},

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from numpy.typing import ArrayLike
 
 from .._typing import Rows
@@ -5,6 +7,8 @@ from .._typing import Rows
 
 class SamplerMixin:
     """What imbalanced-learn's Pipeline calls, for attacks that change labels."""
+
+    poison: Callable[..., tuple[Rows, Rows]]
 
     def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.

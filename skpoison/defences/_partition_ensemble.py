@@ -38,9 +38,8 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Number of partitions. More of them are harder to outvote, and each sees fewer rows.
     fused : bool, default=True
         Whether to train the nets of a `NetClassifier` together (`skpoison.nets.fit_many`), which is
-        faster. Done on the CPU, for chains of linear layers and ReLUs whose hidden widths, and the
-        `batch_size`, are multiples of 16: for others the rounding of a net depends on the nets
-        beside it, and they are trained one by one.
+        faster. Done on the CPU, for chains of linear layers and ReLUs: for others the rounding of a
+        net may depend on the nets beside it, and they are trained one by one.
     random_state : int, RandomState instance or None, default=None
         One draw of it, together with a partition's content, seeds every `random_state` nested in
         the clone that is trained on it.

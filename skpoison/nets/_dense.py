@@ -4,6 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+# Floats in the 64 bytes of a line of the cache.
+ALIGNED = 16
+
 
 def chain_of(module, row_shape):
     """The layers of a module that is a chain of linear layers and ReLUs, else None.
@@ -61,7 +64,7 @@ def _leaves(module, name=""):
         yield from _leaves(child, f"{name}{part}.")
 
 
-def descend(layers, X, labels, rates):
+def descend(layers, X, labels, rates, n_rows=None):
     """Take a step of plain SGD in each of K nets, in place.
 
     Parameters
@@ -74,6 +77,8 @@ def descend(layers, X, labels, rates):
         Indices of their classes.
     rates : Tensor of shape (K,)
         Learning rates.
+    n_rows : int, default=None
+        How many rows of the batch count, the first ones; None: all.
 
     Returns
     -------
@@ -91,7 +96,7 @@ def descend(layers, X, labels, rates):
         if is_rectified:
             units.relu_()
     # All gradients are linear in this one: with the rates in it they are the steps themselves.
-    losses, slope = cross_entropy(units, labels, -rates)
+    losses, slope = cross_entropy(units, labels, -rates, n_rows)
     for k in reversed(range(len(layers))):
         weight, bias, _ = layers[k]
         below = torch.bmm(weight.mT, slope) if k else None
@@ -104,7 +109,7 @@ def descend(layers, X, labels, rates):
     return losses
 
 
-def cross_entropy(logits, labels, scale=1.0):
+def cross_entropy(logits, labels, scale=1.0, n_rows=None):
     """The mean cross-entropy of each net, (K,), and its gradient, the shape of the logits.
 
     Written out, because autograd's own takes a third longer for a whole step.
@@ -117,13 +122,18 @@ def cross_entropy(logits, labels, scale=1.0):
         Indices of the classes.
     scale : float or Tensor of shape (K,), default=1.0
         What the gradient of each net is multiplied by.
+    n_rows : int, default=None
+        How many rows of the batch count, the first ones; None: all.
     """
     labels = labels.unsqueeze(1)
+    n_rows = labels.shape[2] if n_rows is None else n_rows
     if not isinstance(scale, torch.Tensor):
         scale = logits.new_full((1,), scale)  # A CUDA graph cannot hold a copy from the host.
-    scale = scale / labels.shape[2]
+    scale = scale / n_rows
     log_proba = F.log_softmax(logits, dim=1)
-    losses = log_proba.gather(1, labels).mean(dim=(1, 2)).neg_()
+    losses = log_proba.gather(1, labels)[..., :n_rows].mean(dim=(1, 2)).neg_()
     slope = log_proba.exp_().mul_(scale.reshape(-1, 1, 1))
     slope.scatter_add_(1, labels, -scale.reshape(-1, 1, 1).expand(labels.shape))
+    if n_rows < labels.shape[2]:
+        slope[..., n_rows:] = 0
     return losses, slope

@@ -10,17 +10,12 @@ from ._classifier import NetClassifier
 from ._dense import chain_of
 from ._many import _reason_of_settings
 
-# Floats in the 64 bytes to which MKL aligns: a matrix that begins elsewhere is summed in another
-# order, and where it begins in a stack depends on the nets before it.
-ALIGNED = 16
-
 
 def is_independent_in_a_stack(net, row_shape):
     """Whether the bits of a net that `fit_many` stacks do not depend on the other nets.
 
-    Known of chains of linear layers and ReLUs on the CPU, if every matrix of a step fills whole
-    cache lines, for any number of classes. A property of the net's parameters and the shape of
-    rows: the answer does not look at data.
+    Known of chains of linear layers and ReLUs on the CPU, whose matrices a stack aligns. A property
+    of the net's parameters and the shape of rows: the answer does not look at data.
 
     Parameters
     ----------
@@ -39,12 +34,7 @@ def is_independent_in_a_stack(net, row_shape):
         net.initialize()
     except Exception:
         return False  # The fit itself will say what is wrong.
-    chain = chain_of(net.module_, net._row_shape())
-    if chain is None or net.device_.type != "cpu" or net.batch_size % ALIGNED or net.batch_size < 1:
+    if net.device_.type != "cpu" or net.batch_size < 1:
         return False
-    if next(net.module_.parameters()).dtype != torch.float32:
-        return False
-    weights = [net.module_.get_parameter(weight) for weight, _, _ in chain]
-    hidden = [len(weight) for weight in weights[:-1]]
-    # The last layer has as many rows as there are classes: its columns must fill lines.
-    return not any(size % ALIGNED for size in [*hidden, weights[-1].shape[1]])
+    is_float = next(net.module_.parameters()).dtype == torch.float32
+    return is_float and chain_of(net.module_, net._row_shape()) is not None

@@ -16,7 +16,7 @@ from .._validation import check_choice
 from ._batches import TensorBatches
 from ._callbacks import reason_of_callback
 from ._classifier import NetClassifier
-from ._dense import chain_of, have_hooks
+from ._dense import ALIGNED, chain_of, have_hooks
 from ._stack import Member, Stack
 
 # Measured on 2 cores (benchmarks/README.md): what a stack works on in a step must fit in the cache,
@@ -41,7 +41,8 @@ def fit_many(
     A stack of nets takes its steps by batched operations, which for small nets takes a fraction of
     the time: most of the time of a small step goes into starting it. Each net has its own data,
     seed, initialisation, order of batches, validation data and callbacks. What it becomes does not
-    depend on the others; it agrees with `NetClassifier.fit` but for rounding.
+    depend on the others (with ``fused=True`` and other modules than chains of linear layers and
+    ReLUs: but for rounding); it agrees with `NetClassifier.fit` but for rounding.
 
     Parameters
     ----------
@@ -253,6 +254,10 @@ def _reason_of_size(net, n_nets, n_rows):
     is_chain = chain_of(net.module_, net._row_shape()) is not None
     if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
+    size = n_rows if net.batch_size == -1 else net.batch_size
+    shapes = [p.shape for p in net.module_.parameters() if p.ndim > 1]
+    if not is_chain and any(n % ALIGNED for n in (size, *map(math.prod, shapes))):
+        return "rounding would depend on the other nets: sizes do not fill lines of the cache"
     return None
 
 

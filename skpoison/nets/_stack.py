@@ -1,14 +1,16 @@
 """Nets of one architecture as slices of stacked parameters, trained by the same operations."""
 
 import copy
+import math
 
 import torch
 from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
+from torch.nn import functional as F
 
 from ._callbacks import StopTraining
 from ._cuda import GraphedStep, full_precision
-from ._dense import chain_of, cross_entropy, descend
+from ._dense import ALIGNED, chain_of, cross_entropy, descend
 
 
 class Member:
@@ -53,8 +55,12 @@ class Stack:
         self.velocity = {}
         self.graphs = {}
         self._gather_data()
-        net = self.members[0].net
-        self.chain = chain_of(self.module, self.rows.shape[1:]) if net._takes_bare_steps() else None
+        self.n_rows = self.size = self.members[0].iterator.batch_size
+        self.chain = None
+        if self.members[0].net._takes_bare_steps():
+            self.chain = chain_of(self.module, self.rows.shape[1:])
+        if self.chain is not None:
+            self._align()
 
     def _gather_data(self):
         """Put all rows into one tensor, those that members share once, and all labels."""
@@ -72,6 +78,24 @@ class Stack:
         n_labels = torch.tensor([0] + [len(member.X.y) for member in self.members[:-1]])
         first_label = n_labels.cumsum(0)
         self.first = [part[:, None, None].to(self.rows.device) for part in (first_row, first_label)]
+
+    def _align(self):
+        """Let the matrices of each net begin with a line of the cache, wherever it is in the stack.
+
+        MKL sums those that do not in another order. Features and units are added whose weights are
+        0 and stay 0, and rows that count for nothing.
+        """
+        self.size += -self.size % ALIGNED
+        weights = [self.parameters[weight] for weight, _, _ in self.chain]
+        if all(math.prod(weight.shape[1:]) % ALIGNED == 0 for weight in weights):
+            return
+        for weight, bias, _ in self.chain:
+            _, n_out, n_in = self.parameters[weight].shape
+            more = 0 if weight == self.chain[-1][0] else -n_out % ALIGNED
+            self.parameters[weight] = F.pad(self.parameters[weight], (0, -n_in % ALIGNED, 0, more))
+            if bias is not None:
+                self.parameters[bias] = F.pad(self.parameters[bias], (0, more))
+        self.rows = F.pad(self.rows.flatten(1), (0, -self.rows[0].numel() % ALIGNED))
 
     def train(self):
         """Train all members to their end."""
@@ -95,11 +119,11 @@ class Stack:
         """Go once through each member's data; returns losses of shape (n_members, n_batches)."""
         members = self.members
         n_batches = [member.n_batches for member in members]
-        size = members[0].iterator.batch_size
         device = self.rows.device
-        orders = torch.zeros(len(members), n_batches[0], size, dtype=torch.int64, device=device)
+        shape = len(members), n_batches[0], self.size
+        orders = torch.zeros(shape, dtype=torch.int64, device=device)
         for order, member in zip(orders, members, strict=True):
-            order[: member.n_batches] = member.draw_order()
+            order[: member.n_batches, : self.n_rows] = member.draw_order()
         index, labels = (orders + first for first in self.first)
         labels = self.labels[labels]
         rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
@@ -154,7 +178,7 @@ class Stack:
             single, slices = slices, {name: torch.cat([p, p]) for name, p in slices.items()}
             X, labels, rates = (torch.cat([part, part]) for part in (X, labels, rates))
         layers = [(slices[w], slices.get(b), relu) for w, b, relu in self.chain]
-        losses = descend(layers, X, labels, rates)
+        losses = descend(layers, X, labels, rates, self.n_rows)
         if alone:
             for name, parameter in single.items():
                 parameter.copy_(slices[name][:1])
@@ -205,7 +229,8 @@ class Stack:
     def _copy_to_net(self, k):
         with torch.no_grad():
             for name, value in self.parameters.items():
-                self.members[k].net.module_.get_parameter(name).copy_(value[k])
+                parameter = self.members[k].net.module_.get_parameter(name)
+                parameter.copy_(value[k][tuple(map(slice, parameter.shape))])
 
     def _leave(self, leaving):
         """Finish the members at these places, and close the ranks."""
