@@ -1,16 +1,12 @@
-from collections.abc import Callable
-
 from numpy.typing import ArrayLike
 
-from .._typing import Rows
+from .._typing import Attack, Rows
 
 
 class SamplerMixin:
     """What imbalanced-learn's Pipeline calls, for attacks that change labels."""
 
-    poison: Callable[..., tuple[Rows, Rows]]
-
-    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+    def fit_resample(self: Attack, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
 
         Parameters
