@@ -215,7 +215,11 @@ def test_max_fraction_keeps_the_most_damaging_rows(digits, frozen):
 
     def losses(rows):
         z = -logits(torch.tensor(rows))
-        return -torch.nn.functional.cross_entropy(z, torch.tensor(y), reduction="none").numpy()
+        return (
+            -torch.nn.functional.cross_entropy(z, torch.tensor(y), reduction="none")
+            .detach()
+            .numpy()
+        )
 
     gain = losses(X_all) - losses(X)
     kept = np.isin(np.arange(n), attack.poison_indices_)

@@ -87,6 +87,7 @@ def test_l2inf_is_optimal_row_by_row(delta, share):
     st.floats(0, 2),
 )
 @example(project_l21, np.ones((3, 7), np.float32), 3.2e-46)
+@example(project_l21, np.arange(-9.0, 11.0).reshape(20, 1) / 7, 1e-5)
 @example(project_l2inf, np.ones((3, 7), np.float32), 1e-42)
 @example(project_l2inf, 1e6 * np.ones((3, 7), np.float32), 1.7e-41)
 def test_radius_is_never_exceeded_and_the_ball_is_left_alone(project, delta, share):

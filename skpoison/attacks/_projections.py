@@ -119,7 +119,9 @@ def lower_l21(norms, radius):
     # v - (mean - radius / k), in this order: a small radius would vanish in the mean.
     means = np.cumsum(ordered) / count
     last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
-    return np.maximum(norms - means[last] + radius / count[last], 0)
+    lowered = np.maximum(norms - means[last] + radius / count[last], 0)
+    # Of a radius far smaller than the norms the differences keep few digits.
+    return lowered * min(1.0, radius / lowered.sum())
 
 
 def lower_l2inf(norms, radius):

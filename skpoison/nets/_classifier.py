@@ -296,7 +296,7 @@ class NetClassifier(SkorchHooks):
         if reset:
             self.initialize()
         seed = self._draw_seed()
-        self._from_arrays = not is_dataset(X)
+        self._from_arrays_ = not is_dataset(X)
         self._validation_ = None
         if not is_dataset(X):
             train, validation = self._split(X, y, validation)

@@ -37,7 +37,7 @@ _PLAIN_LOSS = nn.CrossEntropyLoss()
 class SkorchHooks(NeuralNetClassifier):
     """Device, callbacks, components, batches and epochs of a `NetClassifier`."""
 
-    _from_arrays = False
+    _from_arrays_ = False
 
     # skorch reads `device` wherever it moves data; it must see a device that torch knows, while
     # `get_params` and `clone` must see "auto".
@@ -237,7 +237,7 @@ class SkorchHooks(NeuralNetClassifier):
         if any(getattr(criterion, name) != getattr(_PLAIN_LOSS, name) for name in options):
             return False
         # A subclass may train some of the parameters only; a Dataset has labels of its own.
-        return self._from_arrays and set(map(id, group["params"])) == set(
+        return self._from_arrays_ and set(map(id, group["params"])) == set(
             map(id, self.module_.parameters())
         )
 
