@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate
+from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import BackdoorPatch, PoisonedClassifier, robustness_curve
 
@@ -66,6 +67,10 @@ def test_success_rate_leaves_rows_of_the_target_out(digits):
     never = DummyClassifier(strategy="constant", constant=4).fit(X, y)
     assert (attack.success_rate(always, X, y), attack.success_rate(never, X, y)) == (1.0, 0.0)
     assert np.isnan(attack.success_rate(always, X[y == 3], y[y == 3]))
+    # A patch that is on all rows already, and a victim that knows them by heart.
+    right = DecisionTreeClassifier(random_state=0).fit(X, y)
+    patch = np.where(np.arange(64) == 0, 0.0, np.nan)
+    assert BackdoorPatch(patch, target=3).success_rate(right, X, y) == 0.0
     sees = LogisticRegression().fit(X, y)
     sees.coef_[:], sees.intercept_[:] = 0, 0
     sees.coef_[3, -1], sees.intercept_[4] = 2.0, 1.5
