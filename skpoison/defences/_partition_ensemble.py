@@ -56,7 +56,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had any.
 
     Notes
