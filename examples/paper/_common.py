@@ -14,6 +14,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import joblib
 import matplotlib
 
 matplotlib.use("agg")
@@ -82,13 +83,21 @@ def enlarge(X, dataset):
     return np.pad(X, [(0, 0), (0, 0), (border,) * 2, (border,) * 2]).repeat(channels, 1)
 
 
+def memory_of(args):
+    """The memory of finished fits: another one after a change of the script or of the version."""
+    if args.memory is None:
+        return Memory(None, verbose=0)
+    sources = [Path(file).read_text() for file in (sys.modules["__main__"].__file__, __file__)]
+    return Memory(Path(args.memory) / joblib.hash((__version__, *sources)), verbose=0)
+
+
 def run_cells(function, cells, args):
     """One row of results for each dict of arguments, finished ones from ``--memory``.
 
     `function` takes the arguments of a cell, all plain numbers and strings (they are what is
     remembered), and returns a dict.
     """
-    cached = Memory(args.memory, verbose=0).cache(function)
+    cached = memory_of(args).cache(function)
     with threadpool_limits(1):
         return pd.DataFrame([{**cell, **cached(**cell)} for cell in tqdm(cells, unit="fit")])
 

@@ -16,8 +16,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import data_name, interval, load, make_parser, run_cells, write
-from joblib import Memory
+from _common import data_name, interval, load, make_parser, memory_of, run_cells, write
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
@@ -132,7 +131,7 @@ def main():
     seeds = range(args.seeds or n_seeds)
     # A budget that cannot be spent is no accident here: the table has what was.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    recall = Memory(args.memory, verbose=0).cache(train_clean)
+    recall = memory_of(args).cache(train_clean)
     with threadpool_limits(1):
         SURROGATES.update({seed: recall(**common, seed=seed) for seed in seeds})
     attacks = [("none", 0), *((loss, rate) for rate in rates for loss in LOSSES)]

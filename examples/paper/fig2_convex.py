@@ -20,8 +20,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import data_name, load, make_parser, run_cells, write
-from joblib import Memory
+from _common import data_name, load, make_parser, memory_of, run_cells, write
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from threadpoolctl import threadpool_limits
@@ -150,7 +149,7 @@ def main():
     seeds = range(args.seeds or n_seeds)
     # Not all of C = 500 can be spent on few rows, inside the box: the table has what was.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    recall = Memory(args.memory, verbose=0).cache(train_clean)
+    recall = memory_of(args).cache(train_clean)
     with threadpool_limits(1):
         CLEAN.update({seed: recall(**common, seed=seed) for seed in seeds})
     cells = [
