@@ -267,6 +267,7 @@ def test_ties_go_to_the_first_label():
         (MLP, {"batch_size": 8}, True),
         (MLP, {"batch_size": -1}, False),
         (MLP, {"optimizer": torch.optim.Adam}, False),
+        (MLP, {"optimizer__momentum": 0.9}, False),
         (Linear, {}, True),
         (MnistConvNet, {}, False),
     ],

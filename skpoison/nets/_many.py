@@ -16,7 +16,7 @@ from .._validation import check_choice
 from ._batches import TensorBatches
 from ._callbacks import reason_of_callback
 from ._classifier import NetClassifier
-from ._dense import ALIGNED, chain_of, have_hooks
+from ._dense import ALIGNED, have_hooks
 from ._stack import Member, Stack
 
 # Measured on 2 cores (benchmarks/README.md): what a stack works on in a step must fit in the cache,
@@ -164,18 +164,26 @@ def is_worth_a_stack(net, shape, classes, n_nets, *, force=False):
     force : bool, default=False
         Whether to ask only if it is possible.
     """
-    if type(net) is not NetClassifier or _reason_of_settings(net) is not None:
+    net = begun_like(net, shape[1:], classes)
+    if net is None:
         return False
+    reason = None if force else _reason_of_size(net, n_nets, shape[0])
+    return _reason_of_module(net) is None and reason is None
+
+
+def begun_like(net, row_shape, classes):
+    """A clone of a net, with components for such data, or None if it cannot be in a stack."""
+    if type(net) is not NetClassifier or _reason_of_settings(net) is not None:
+        return None
     net = clone(net).set_params(random_state=0)
-    n_rows, net.input_shape_ = shape[0], tuple(shape[1:])
+    net.input_shape_ = tuple(row_shape)
     net.n_features_in_ = math.prod(net.input_shape_)
     net.classes_inferred_ = classes
+    net._from_arrays_ = True
     try:
-        net.initialize()
+        return net.initialize()
     except Exception:
-        return False  # The fit itself will say what is wrong.
-    reason = None if force else _reason_of_size(net, n_nets, n_rows)
-    return _reason_of_module(net) is None and reason is None
+        return None  # The fit itself will say what is wrong.
 
 
 def _share(dataset, key, shared):
@@ -251,7 +259,7 @@ def _reason_of_size(net, n_nets, n_rows):
         return "convolutions are slower in a stack on a CPU"
     if _most_nets(net, n_rows) < MIN_ROOM:
         return f"{MIN_ROOM} nets of this size and their batches are too large for the cache"
-    is_chain = chain_of(net.module_, net._row_shape()) is not None
+    is_chain = net._chain() is not None
     if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
     size = n_rows if net.batch_size == -1 else net.batch_size
@@ -263,7 +271,7 @@ def _reason_of_size(net, n_nets, n_rows):
 
 def _most_nets(net, n_rows):
     """How many nets like this one a stack may hold and be fast."""
-    chain = chain_of(net.module_, net._row_shape())
+    chain = net._chain()
     if net.device_.type != "cpu" or chain is None:
         return math.inf
     size = n_rows if net.batch_size == -1 else net.batch_size

@@ -241,13 +241,15 @@ class SkorchHooks(NeuralNetClassifier):
             map(id, self.module_.parameters())
         )
 
+    def _chain(self):
+        """The layers whose steps are written out, or None: torch takes the steps."""
+        return chain_of(self.module_, self._row_shape()) if self._takes_bare_steps() else None
+
     def _plain_step(self):
         """What skorch's step comes down to, without its closures: a fifth of a small step."""
         self._set_training(True)
         module, criterion, optimizer = self.module_, self.criterion_, self.optimizer_
-        chain = None
-        if self._takes_bare_steps():
-            chain = chain_of(module, self._row_shape())
+        chain = self._chain()
         if chain is not None:
             return self._chain_step(chain)
 

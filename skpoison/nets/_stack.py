@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ._callbacks import StopTraining
 from ._cuda import GraphedStep, full_precision
-from ._dense import ALIGNED, chain_of, cross_entropy, descend
+from ._dense import ALIGNED, cross_entropy, descend
 
 
 class Member:
@@ -56,9 +56,7 @@ class Stack:
         self.graphs = {}
         self._gather_data()
         self.n_rows = self.size = self.members[0].iterator.batch_size
-        self.chain = None
-        if self.members[0].net._takes_bare_steps():
-            self.chain = chain_of(self.module, self.rows.shape[1:])
+        self.chain = self.members[0].net._chain()
         if self.chain is not None:
             self._align()
 
