@@ -1,6 +1,6 @@
-from numbers import Integral
-
 from torch import Tensor, nn
+
+from ._size import check_size
 
 
 class CifarConvNet(nn.Module):
@@ -40,8 +40,7 @@ class CifarConvNet(nn.Module):
 
     def __init__(self, width: int = 100, n_classes: int = 10) -> None:
         super().__init__()
-        if not isinstance(width, Integral) or width < 1:
-            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
+        check_size(width, "width")
         self.layers: nn.Module = nn.Sequential(
             nn.Conv2d(3, 6, 5),
             nn.ReLU(),

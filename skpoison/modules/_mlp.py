@@ -1,6 +1,6 @@
-from numbers import Integral
-
 from torch import nn
+
+from ._size import check_size
 
 
 class MLP(nn.Sequential):
@@ -38,11 +38,9 @@ class MLP(nn.Sequential):
 
     def __init__(self, n_features: int, n_classes: int, width: int = 100, depth: int = 1) -> None:
         super().__init__()
-        if not isinstance(width, Integral) or width < 1:
-            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
-        if not isinstance(depth, Integral) or depth < 1:
-            raise ValueError(f"`depth` must be an integer >= 1, got {depth!r}")
-        layers = [nn.Flatten()]
+        check_size(width, "width")
+        check_size(depth, "depth")
+        layers: list[nn.Module] = [nn.Flatten()]
         for fan_in in [n_features] + [width] * (depth - 1):
             layers += [nn.Linear(fan_in, width), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_classes))

@@ -1,6 +1,6 @@
-from numbers import Integral
-
 from torch import Tensor, nn
+
+from ._size import check_size
 
 
 class MnistConvNet(nn.Module):
@@ -38,8 +38,7 @@ class MnistConvNet(nn.Module):
 
     def __init__(self, width: int = 100, n_classes: int = 10) -> None:
         super().__init__()
-        if not isinstance(width, Integral) or width < 1:
-            raise ValueError(f"`width` must be an integer >= 1, got {width!r}")
+        check_size(width, "width")
         self.layers: nn.Module = nn.Sequential(
             nn.Conv2d(1, 10, 5),
             nn.ReLU(),
