@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import sklearn
 import torch
 from matplotlib import pyplot as plt
 from sklearn.base import BaseEstimator, clone
@@ -25,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted
 
 from skpoison import (
@@ -57,6 +59,9 @@ from skpoison import (
 )
 from skpoison.study import validation_curve
 
+# What scikit-learn itself refuses since this version, and took before.
+REFUSED_SINCE_1_9 = ("X same column names", "predict: words for y", "study: test words")
+REFUSES_MORE = parse_version(sklearn.__version__) >= parse_version("1.9")
 KEPT = []
 
 
@@ -232,6 +237,8 @@ CASES = []
 def refuse(name, call, error, words):
     # A name that has an address is another in each run.
     name = re.sub(r" at 0x\w*", "", name)
+    if name.endswith(REFUSED_SINCE_1_9) and not REFUSES_MORE:
+        return
     CASES.append(Case(name, call, error, words))
 
 
@@ -1116,8 +1123,8 @@ for name, kwargs, error, words in [
     ("one fold", {"cv": 1}, ValueError, "n_splits=1"),
     ("folds over rows", {"cv": 50}, ValueError, "n_splits=50"),
     ("cv of KFold", {"cv": KFold(41)}, ValueError, "n_splits=41"),
-    ("cv word", {"cv": "x"}, ValueError, "Expected `cv` as an integer.* Got x"),
-    ("cv real", {"cv": 2.5}, ValueError, "Expected `cv` as an integer.* Got 2.5"),
+    ("cv word", {"cv": "x"}, ValueError, "Expected `?cv`? as an integer.* Got x"),
+    ("cv real", {"cv": 2.5}, ValueError, "Expected `?cv`? as an integer.* Got 2.5"),
     ("fold of one class", {"cv": [(np.arange(0, 40, 4), [1])]}, ValueError, "2 classes, got 1 cl"),
     ("test", {"test": X}, ValueError, r"`test` must be a pair \(X_test, y_test\)"),
     ("test of three", {"test": (X, Y, Y)}, ValueError, r"`test` must be a pair \(X_test, y_test\)"),

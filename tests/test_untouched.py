@@ -189,8 +189,10 @@ def attack_call(attack, method):
         if method == "transform":
             return fresh.fit(X, y), fresh.transform(X)
         result = getattr(fresh, method)(X, y)
-        # And what the attack keeps may not either.
-        return result, *vars(fresh).values()
+        # And what the attack keeps may not either. (With pandas 2 scikit-learn's own
+        # `feature_names_in_` is a view of the frame's columns, in all estimators.)
+        kept = {name: value for name, value in vars(fresh).items() if name != "feature_names_in_"}
+        return result, *kept.values()
 
     return call
 
