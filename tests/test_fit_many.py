@@ -73,7 +73,11 @@ class Deep(nn.Sequential):
 
 
 @pytest.mark.parametrize("module", [MLP, Linear, Deep, Squashing, Convolving])
-@pytest.mark.parametrize("sizes", [(300,), (300, 100, 257, 299)], ids=["equal", "unequal"])
+@pytest.mark.parametrize(
+    "sizes",
+    [(300,), (300, 100, 257, 299), (300, 20, 300, 9)],
+    ids=["equal", "unequal", "less than a batch"],
+)
 def test_stacked_nets_are_those_fitted_alone(digits, module, sizes):
     # Fails if members share their order of rows, or one with fewer batches goes on too long.
     data = make_data(digits, 6, sizes)
@@ -85,11 +89,29 @@ def test_stacked_nets_are_those_fitted_alone(digits, module, sizes):
 
 def test_stack_is_really_used(digits, capsys):
     # What the test above compares with one-by-one fits must not be one-by-one fits.
-    data = make_data(digits, 4)
+    data = make_data(digits, 4, (300, 20))
     for module in (MLP, Linear, Deep, Squashing, Convolving):
         fit_many(make_nets(4, module), data, fused=True, verbose=1)
-    fit_many(make_nets(4), data, verbose=1)
+        fit_many(make_nets(4, module, batch_size=-1), data, fused=True, verbose=1)
+    fit_many(make_nets(4), make_data(digits, 4), verbose=1)
     assert capsys.readouterr().out == ""
+
+
+def test_history_is_that_of_a_net_fitted_alone(digits):
+    # Fails if what a stack records in skorch's place has other names, or other bests.
+    data = make_data(digits, 3)
+    kwargs = {"lr": 2.0, "max_epochs": 8}
+    nets = fit_many(make_nets(3, **kwargs), data, fused=True)
+    alone = [net.fit(*part) for net, part in zip(make_nets(3, **kwargs), data, strict=True)]
+    assert not all(net.history_[-1, "train_loss_best"] for net in alone)
+    for net, other in zip(nets, alone, strict=True):
+        assert [list(row) for row in net.history_] == [list(row) for row in other.history_]
+        for column in ("batches", "epoch", "train_loss_best", "train_batch_count"):
+            assert net.history_[:, column] == other.history_[:, column]
+        ours, theirs = net.history_[:, "train_loss"], other.history_[:, "train_loss"]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+        durations = net.history_[:, "dur"]
+        assert all(isinstance(seconds, float) and seconds > 0 for seconds in durations)
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -248,7 +270,6 @@ class Own(NetClassifier):
         ({"callbacks": [LRScheduler("StepLR", step_size=1, step_every="batch")]}, "may act on"),
         ({"callbacks": [("same", LRScheduler("StepLR", step_size=1))]}, "nets share a callback"),
         ({"drop_last": False}, "full ones"),
-        ({"batch_size": 301}, "full ones"),
         ({"warm_start": True}, "warm_start"),
         ({"iterator_train__shuffle": False}, "iterator_train"),
     ],

@@ -16,6 +16,14 @@ class EpochLog(PrintLog):
             super().on_epoch_end(net, **kwargs)
 
 
+def only_time(net):
+    """Whether a net has skorch's own callbacks, and they do no more than to time its epochs."""
+    callbacks = [callback for _, callback in net.callbacks_]
+    if net.verbose or [type(callback) for callback in callbacks] != [EpochTimer, EpochLog]:
+        return False
+    return callbacks[1].sink is print
+
+
 _READERS = (EarlyStopping, EpochLog, EpochTimer, PrintLog)
 # They turn the momentum up and down as well.
 _CYCLES = ("CyclicLR", "OneCycleLR")

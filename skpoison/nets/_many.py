@@ -243,10 +243,14 @@ def _reason_of_module(net):
 
 
 def _reason_of_batches(net, n_rows):
-    size = n_rows if net.batch_size == -1 else net.batch_size
-    if n_rows < size or (n_rows % size and not net.drop_last):
+    if n_rows % _batch_size(net, n_rows) and not net.drop_last:
         return "not all batches are full ones"
     return None
+
+
+def _batch_size(net, n_rows):
+    """Rows in a full batch: fewer rows than asked for are one."""
+    return n_rows if net.batch_size == -1 else min(net.batch_size, n_rows)
 
 
 def _reason_of_size(net, n_nets, n_rows):
@@ -262,7 +266,7 @@ def _reason_of_size(net, n_nets, n_rows):
     is_chain = net._chain() is not None
     if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
-    size = n_rows if net.batch_size == -1 else net.batch_size
+    size = _batch_size(net, n_rows)
     shapes = [p.shape for p in net.module_.parameters() if p.ndim > 1]
     if not is_chain and any(n % ALIGNED for n in (size, *map(math.prod, shapes))):
         return "rounding would depend on the other nets: sizes do not fill lines of the cache"
@@ -274,7 +278,7 @@ def _most_nets(net, n_rows):
     chain = net._chain()
     if net.device_.type != "cpu" or chain is None:
         return math.inf
-    size = n_rows if net.batch_size == -1 else net.batch_size
+    size = _batch_size(net, n_rows)
     n_units = sum(len(net.module_.get_parameter(weight)) for weight, _, _ in chain)
     return max(2, MAX_NUMBERS // (_n_parameters(net) + size * (n_units + net.n_features_in_)))
 
@@ -336,7 +340,7 @@ def _architecture(net, n_rows):
         ),
         tuple((name, _value(value)) for name, value in sorted(options.items())),
         net.device_,
-        n_rows if net.batch_size == -1 else net.batch_size,
+        _batch_size(net, n_rows),
         net.max_epochs,
         net._row_shape(),
     )

@@ -187,7 +187,7 @@ class SkorchHooks(NeuralNetClassifier):
                 {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
                 for loss, size in zip(losses, sizes, strict=True)
             )
-        self._record_losses(prefix, losses, sizes)
+        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
         if not training:
             accuracy = int(n_correct) / sum(sizes)
             best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
@@ -282,13 +282,13 @@ class SkorchHooks(NeuralNetClassifier):
 
         return step
 
-    def _record_losses(self, prefix, losses, sizes):
+    def _record_loss(self, prefix, loss, n_batches):
         """Record an epoch's mean loss: skorch keeps each batch's for that, a dict a step."""
-        name, loss = f"{prefix}_loss", float(np.average(losses, weights=sizes))
+        name = f"{prefix}_loss"
         best = min((row.get(name, np.inf) for row in self.history[:-1]), default=np.inf)
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < best)
-        self.history.record(f"{prefix}_batch_count", len(losses))
+        self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _has_other_callbacks(self):
         """Whether there are callbacks that may look at each step, or act on it."""

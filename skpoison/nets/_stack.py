@@ -2,13 +2,14 @@
 
 import copy
 import math
+import time
 
 import torch
 from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from ._callbacks import StopTraining
+from ._callbacks import StopTraining, only_time
 from ._cuda import GraphedStep, full_precision
 from ._dense import ALIGNED, cross_entropy, descend
 
@@ -22,19 +23,30 @@ class Member:
         self.y = y
         self.iterator = net.get_iterator(X, training=True)
         self.n_batches = len(self.iterator)
+        self.batch_size = min(self.iterator.batch_size, len(X))
         split = net._validation_
         self.epoch_data = {"dataset_train": X, "dataset_valid": split}
         self.validation = net.get_iterator(split) if split is not None else None
         # Early stopping keeps the weights of the best epoch.
         stops = any(isinstance(callback, EarlyStopping) for _, callback in net.callbacks_)
         self.is_watched = split is not None or stops
+        # Callbacks of every member at every epoch take as long as the steps of small nets.
+        self.is_quiet = split is None and only_time(net)
+        self.best_loss = math.inf
 
     def draw_order(self):
-        """The rows of an epoch's batches, (n_batches, batch_size)."""
-        batches, size = self.n_batches, self.iterator.batch_size
+        """The rows of an epoch, (n_batches * batch_size,)."""
         X = self.X.X
         order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
-        return order[: batches * size].reshape(batches, size)
+        return order[: self.n_batches * self.batch_size]
+
+    def record(self, loss, seconds):
+        """Add to the history what skorch and its own callbacks record of an epoch."""
+        history = self.net.history
+        row = {"batches": [], "epoch": len(history) + 1, "train_loss": loss}
+        row["train_loss_best"] = loss < self.best_loss
+        history.append({**row, "train_batch_count": self.n_batches, "dur": seconds})
+        self.best_loss = min(self.best_loss, loss)
 
 
 class Stack:
@@ -55,10 +67,11 @@ class Stack:
         self.velocity = {}
         self.graphs = {}
         self._gather_data()
-        self.n_rows = self.size = self.members[0].iterator.batch_size
+        self.n_rows = self.size = self.members[0].batch_size
         self.chain = self.members[0].net._chain()
         if self.chain is not None:
             self._align()
+        self._place_rows()
 
     def _gather_data(self):
         """Put all rows into one tensor, those that members share once, and all labels."""
@@ -95,6 +108,14 @@ class Stack:
                 self.parameters[bias] = F.pad(self.parameters[bias], (0, more))
         self.rows = F.pad(self.rows.flatten(1), (0, -self.rows[0].numel() % ALIGNED))
 
+    def _place_rows(self):
+        """Where the rows that members draw for an epoch lie in (member, batch, place)."""
+        shape = len(self.members), self.members[0].n_batches, self.size
+        is_there = torch.zeros(shape, dtype=torch.bool)
+        for places, member in zip(is_there, self.members, strict=True):
+            places[: member.n_batches, : self.n_rows] = True
+        self.places = is_there.flatten().nonzero().squeeze(1).to(self.rows.device)
+
     def train(self):
         """Train all members to their end."""
         with full_precision(self.rows.device):
@@ -104,10 +125,18 @@ class Stack:
         for member in self.members:
             member.net.notify("on_train_begin", X=member.X, y=member.y)
         for _ in range(self.members[0].net.max_epochs):
+            start = time.time()
             for member in self.members:
-                member.net.notify("on_epoch_begin", **member.epoch_data)
+                if not member.is_quiet:
+                    member.net.notify("on_epoch_begin", **member.epoch_data)
             losses = self._run_epoch()
-            stopped = [k for k in range(len(self.members)) if self._end_epoch(k, losses)]
+            stopped = []
+            for k, member in enumerate(self.members):
+                loss = math.fsum(losses[k][: member.n_batches]) / member.n_batches
+                if member.is_quiet:
+                    member.record(loss, time.time() - start)
+                elif self._end_epoch(k, loss):
+                    stopped.append(k)
             self._leave(stopped)
             if not self.members:
                 return
@@ -118,10 +147,12 @@ class Stack:
         members = self.members
         n_batches = [member.n_batches for member in members]
         device = self.rows.device
-        shape = len(members), n_batches[0], self.size
-        orders = torch.zeros(shape, dtype=torch.int64, device=device)
-        for order, member in zip(orders, members, strict=True):
-            order[: member.n_batches, : self.n_rows] = member.draw_order()
+        orders = torch.zeros(
+            len(members), n_batches[0], self.size, dtype=torch.int64, device=device
+        )
+        # At once: a slice of a tensor takes as long as a step of a small net.
+        drawn = torch.cat([member.draw_order() for member in members])
+        orders.view(-1).index_copy_(0, self.places, drawn)
         index, labels = (orders + first for first in self.first)
         labels = self.labels[labels]
         rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
@@ -203,12 +234,11 @@ class Stack:
         velocity = self.velocity[name][: len(leaf)]
         return gradient.add(velocity, alpha=momentum) if options["nesterov"] else velocity
 
-    def _end_epoch(self, k, losses):
+    def _end_epoch(self, k, loss):
         """Tell a member's history and callbacks; returns whether it has had enough."""
         member = self.members[k]
-        net, n_batches = member.net, member.n_batches
-        sizes = [member.iterator.batch_size] * n_batches
-        net._record_losses("train", losses[k][:n_batches], sizes)
+        net = member.net
+        net._record_loss("train", loss, member.n_batches)
         if member.is_watched:
             self._copy_to_net(k)
         if member.validation is not None:
@@ -248,4 +278,6 @@ class Stack:
         self.first = [part[stay] for part in self.first]
         self.parameters = {name: value[stay] for name, value in self.parameters.items()}
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
+        if self.members:
+            self._place_rows()
         self.graphs = {}  # They know the memory of before.
