@@ -1,9 +1,9 @@
 """250 partitions trained together by `fit_many` against one by one.
 
 CPU seconds of the process, one thread: what the machine does besides counts for less than in wall
-time. Digits have about 7 rows a partition, which is one batch of 4; MNIST n = 10,000 about 40, which
-is two batches of 16. The fewer epochs, the more of the time is the making of nets and the hashing of
-rows, which are the same both ways.
+time. Digits have about 7 rows a partition, one batch of 4; MNIST n = 10,000 has about 40, two
+batches of 16. The fewer epochs, the more of the time is the making of nets and the hashing of rows,
+which are the same both ways.
 """
 
 import statistics
