@@ -105,7 +105,7 @@ def check_rows(estimator, X, *, reset):
     Floats keep their dtype, integers and booleans become float32 with the same values. With
     `reset` the estimator learns `n_features_in_` (the product of the trailing axes),
     `input_shape_` (the trailing axes) and `feature_names_in_`; else X is checked against them.
-    Never copies more than a conversion needs: callers that write must copy first.
+    Copies only what is not in C order or not such an array: callers that write must copy first.
     """
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
@@ -122,9 +122,9 @@ def check_rows(estimator, X, *, reset):
     if X.dtype.kind != "f":
         X = X.astype(np.float32)
     # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
-    X = X.astype(np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("="), copy=False)
-    if any(stride < 0 for stride in X.strides):
-        X = X.copy()
+    # Sums run along memory: in C order, for their rounding not to depend on how X lies there.
+    dtype = np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("=")
+    X = X.astype(dtype, order="C", copy=False)
     return X.reshape(len(X), *estimator.input_shape_)
 
 

@@ -59,6 +59,18 @@ every = pytest.mark.parametrize("attack", ATTACKS, ids=name)
 
 
 @every
+def test_bits_do_not_depend_on_how_the_rows_lie_in_memory(attack, digits):
+    # Fails if a sum runs along the memory of the caller, or a surrogate is fitted on it.
+    X, y = digits
+    expected = clone(attack).poison(X, y)
+    backwards = np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]
+    for same in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2], backwards):
+        assert not same.flags.c_contiguous
+        for part, other in zip(clone(attack).poison(same, y), expected, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+@every
 def test_integers_become_float32_unscaled(attack, digits):
     X, y = digits
     pixels = (X * 16).astype(np.uint8)
