@@ -71,6 +71,20 @@ def test_bits_do_not_depend_on_how_the_rows_lie_in_memory(attack, digits):
 
 
 @every
+def test_frames_and_series_keep_their_labels(attack, digits):
+    X, y = digits
+    index = np.random.default_rng(0).permutation(len(y)) + 1000
+    frame = pd.DataFrame(X, index=index, columns=[f"pixel{i}" for i in range(64)])
+    series = pd.Series(y, index=index, name="digit")
+    X_poisoned, y_poisoned = clone(attack).poison(frame, series)
+    expected = clone(attack).poison(X, y)
+    pd.testing.assert_frame_equal(
+        X_poisoned, pd.DataFrame(expected[0], index=index, columns=frame.columns)
+    )
+    pd.testing.assert_series_equal(y_poisoned, pd.Series(expected[1], index=index, name="digit"))
+
+
+@every
 def test_integers_become_float32_unscaled(attack, digits):
     X, y = digits
     pixels = (X * 16).astype(np.uint8)
@@ -167,7 +181,16 @@ def test_base_holds_the_box_of_an_attack_that_leaves_it(digits):
     assert Brighten(norm="l2,inf", budget=5.0, clip=None).poison(X, y)[0].max() > 1
 
 
-@pytest.mark.parametrize("attack", [Brighten(), CleanLabelPGA(LogisticRegression(), max_iter=2)])
+class BrightenSome(BaseFeatureAttack):
+    """Asks for one of two perturbations, as far as the labels say."""
+
+    def _perturb(self, X, y, random_state):
+        return np.where(y[:, np.newaxis] == 1, 0.1, 0.05)
+
+
+@pytest.mark.parametrize(
+    "attack", [Brighten(), BrightenSome(), CleanLabelPGA(LogisticRegression(), max_iter=2)]
+)
 def test_of_rows_that_are_alike_the_first_change(attack):
     # Fails if the sort is not stable: which rows change would be up to numpy's algorithm.
     X, y = np.repeat([[0.2], [0.8]], 100, axis=0), np.repeat([0, 1], 100)

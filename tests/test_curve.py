@@ -179,6 +179,17 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_save_that_cannot_begin_says_why(tmp_path, monkeypatch):
+    # Fails if cleaning up after a file that was never there hides the reason.
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space left"):
+        make_curve(noisy([0.5, 0.8, 0.7])).save(tmp_path / "curve.json")
+    assert not any(tmp_path.iterdir())
+
+
 def test_load_takes_only_curves(tmp_path):
     path = tmp_path / "curve.json"
     with pytest.raises(OSError, match=r"curve\.json"):

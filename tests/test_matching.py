@@ -70,6 +70,41 @@ def test_result_does_not_depend_on_batch_size(norm, digits, surrogate):
     np.testing.assert_allclose(poisoned[1], poisoned[2], atol=1e-6)
 
 
+def test_steps_share_a_total_budget_as_the_gradients_do(digits, surrogate):
+    # Fails if rows go equally far under "l2,1", as they do under "l2,inf".
+    X, y = digits
+    spread = {}
+    for norm in ("l2,1", "l2,inf"):
+        attack = GradientMatching(
+            surrogate, target_of(digits), norm=norm, max_iter=1, clip=None, random_state=0
+        ).fit(X, y)
+        norms = attack.perturbation_norms_[attack.poison_indices_]
+        spread[norm] = norms.max() / norms.min()
+    assert spread["l2,inf"] == pytest.approx(1, rel=1e-4)
+    assert spread["l2,1"] > 1.05
+
+
+@pytest.mark.parametrize("norm", ["l2,1", "l2,inf"])
+def test_the_gradients_are_matched_inside_the_box(norm, digits, surrogate):
+    # Fails if the box is left to the base, which cuts off what was matched outside of it.
+    X, y = digits
+    attack = GradientMatching(
+        surrogate, target_of(digits), norm=norm, budget=10.0, max_iter=20, random_state=0
+    )
+    changed = attack.fit(X, y).poison_indices_
+    model = surrogate.estimator
+    logits = logits_of(surrogate, X)
+    slopes = _Slopes(logits, parameters_of(surrogate, logits), batch_size=4096)
+
+    def total(rows, labels):
+        codes = torch.tensor(np.searchsorted(model.classes_, labels))
+        return slopes.total(torch.tensor(rows, dtype=torch.float64), codes)
+
+    poisoned, _ = attack.poison(X, y)
+    cosine, _ = _cosine(total(poisoned[changed], y[changed]), total(*target_of(digits)))
+    assert cosine == pytest.approx(attack.cosine_curve_[-1], abs=1e-6)
+
+
 def test_only_rows_of_the_wanted_labels_change_and_the_gradients_turn(digits, surrogate):
     # Fails if rows of all labels are drawn, or the cosine is descended.
     X, y = digits

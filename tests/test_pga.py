@@ -93,7 +93,7 @@ def test_auto_step_spends_the_budget_at_any_scale(digits, scale, norm, budget):
 def test_result_does_not_depend_on_batch_size(digits, frozen, norm, loss, step_size):
     # Fails if a step is divided by the batch size, or the projection made batch by batch.
     X, y = digits
-    results = [
+    attacks = [
         CleanLabelPGA(
             frozen,
             norm=norm,
@@ -102,10 +102,12 @@ def test_result_does_not_depend_on_batch_size(digits, frozen, norm, loss, step_s
             step_size=step_size,
             batch_size=batch_size,
             max_iter=20,
-        ).poison(X, y)[0]
+        )
         for batch_size in (64, 4096)
     ]
+    results = [attack.poison(X, y)[0] for attack in attacks]
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(*[attack.loss_curve_ for attack in attacks], rtol=1e-4)
 
 
 @pytest.mark.parametrize("norm", ["l2,1", "l2,inf"])

@@ -61,3 +61,7 @@ def test_norms_of_an_attack_are_taken(digits):
         np.testing.assert_allclose(
             noise.perturbation_norms_, attack.perturbation_norms_, rtol=1e-4, atol=1e-7
         )
+        # Fails if more than rounding is let through.
+        noise.set_params(norms=attack.perturbation_norms_ * 1.001)
+        with pytest.raises(ValueError, match="`norms` must keep to `budget`"):
+            noise.fit(X, y)
