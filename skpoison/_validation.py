@@ -102,10 +102,11 @@ def check_inside(X, interval, name):
 def check_rows(estimator, X, *, reset):
     """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
 
-    Floats keep their dtype, integers and booleans become float32 with the same values. With
-    `reset` the estimator learns `n_features_in_` (the product of the trailing axes),
-    `input_shape_` (the trailing axes) and `feature_names_in_`; else X is checked against them.
-    Copies only what is not in C order or not such an array: callers that write must copy first.
+    Floats keep their dtype; booleans and integers of up to 16 bits become float32, others float64:
+    floats of the same values. With `reset` the estimator learns `n_features_in_` (the product of
+    the trailing axes), `input_shape_` (the trailing axes) and `feature_names_in_`; else X is
+    checked against them. Copies only what is not in C order or not such an array: callers that
+    write must copy first.
     """
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
@@ -120,7 +121,7 @@ def check_rows(estimator, X, *, reset):
     elif shape[1:] != estimator.input_shape_:
         _raise_shape(estimator, shape[1:])
     if X.dtype.kind != "f":
-        X = X.astype(np.float32)
+        X = X.astype(np.result_type(X.dtype, np.float32))
     # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
     # Sums run along memory: in C order, for their rounding not to depend on how X lies there.
     dtype = np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("=")

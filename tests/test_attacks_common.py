@@ -100,6 +100,22 @@ def test_integers_become_float32_unscaled(attack, digits):
 
 
 @every
+def test_large_integers_keep_their_values(attack):
+    # Fails if they become float32: of seven digits.
+    rng = np.random.default_rng(0)
+    X, y = 1_700_000_000 + rng.integers(0, 100, (60, 3)), np.arange(60) % 2
+    attack = clone(attack)
+    for name in {"clip", "randomnoise__clip"} & attack.get_params().keys():
+        attack.set_params(**{name: None})
+    X_poisoned, _ = attack.poison(X, y)
+    assert X_poisoned.dtype == np.float64
+    rows = np.setdiff1d(np.arange(60), attack.poison_indices_)
+    np.testing.assert_array_equal(X_poisoned[rows], X[rows])
+    if isinstance(attack, BaseLabelAttack):
+        np.testing.assert_array_equal(X_poisoned, X)
+
+
+@every
 def test_images_keep_their_axes(attack, digits):
     X, y = digits
     X_poisoned, y_poisoned = clone(attack).poison(X.reshape(-1, 1, 8, 8), y)

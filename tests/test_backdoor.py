@@ -59,6 +59,25 @@ def test_stamp_sets_the_patch_and_nothing_else(digits):
     assert (images[:, 0, -2:, -2:] == 1).all()
 
 
+def test_a_patch_by_name_is_one_by_place(digits):
+    # Fails if a named patch goes by the order of its names.
+    X, y = digits
+    frame = pd.DataFrame(X, columns=[f"pixel {k}" for k in range(64)])
+    by_place = np.full(64, np.nan)
+    by_place[[3, 60]] = 1.0, 0.25
+    expected = BackdoorPatch(by_place, random_state=0).poison(frame, y)
+    named = {"pixel 60": 0.25, "pixel 3": 1.0}
+    for patch in (named, pd.Series(named)):
+        attack = BackdoorPatch(patch, random_state=0)
+        pd.testing.assert_frame_equal(attack.stamp(frame), BackdoorPatch(by_place).stamp(frame))
+        for part, other in zip(attack.poison(frame, y), expected, strict=True):
+            np.testing.assert_array_equal(part, other)
+        pd.testing.assert_frame_equal(attack.stamp(frame), BackdoorPatch(by_place).stamp(frame))
+    # A Series that has no names is an array.
+    stamped = BackdoorPatch(pd.Series(by_place)).stamp(X)
+    np.testing.assert_array_equal(stamped, BackdoorPatch(by_place).stamp(X))
+
+
 def test_success_rate_leaves_rows_of_the_target_out(digits):
     # Fails if the rows are not stamped, or those of the target are counted.
     X, y = digits

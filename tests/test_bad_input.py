@@ -58,6 +58,7 @@ from skpoison import (
     robustness_curve,
 )
 from skpoison.study import validation_curve
+from skpoison.testing import check_attack
 
 # What scikit-learn itself refuses since this version, and took before.
 REFUSED_SINCE_1_9 = ("X same column names", "predict: words for y", "study: test words")
@@ -761,6 +762,7 @@ for name, value, error, words in [
     ("real labels", (X[:3], X[:3, 0]), ValueError, "their labels: Unknown label type"),
     ("unknown label", (X[:3], [1, 2, 9]), ValueError, r"labels that y has, got \[9\]"),
     ("words", (X[:1], ["a"]), ValueError, r"labels that y has, got \['a'\]"),
+    ("outside", (X[:1] + 2, [1]), ValueError, r"X must lie inside `clip` = \(0.0, 1.0\)"),
 ]:
     refuse(f"target: {name}", lambda v=value: match(v).fit(X, Y), error, f"`target` must .*{words}")
 for name, surrogate, error, words in [
@@ -778,7 +780,9 @@ for name, surrogate, error, words in [
 for name, value, error, words in [
     ("words", ["a"], TypeError, "an array of numbers"),
     ("None", None, ValueError, "set a feature, got no value but NaN"),
-    ("dict", {}, TypeError, "an array of numbers"),
+    ("dict", {}, ValueError, "set a feature, got no value but NaN"),
+    ("dict of words", {"a": "b"}, TypeError, "an array of numbers"),
+    ("names", {"a": 1.0}, ValueError, r"named by columns of the DataFrame X, got \['a'\]"),
     ("complex", [1j], TypeError, "an array of numbers"),
     ("ragged", [[1], [1, 2]], TypeError, "an array of numbers"),
     ("inf", [INF], ValueError, "finite, or NaN where a row stays, got infinity"),
@@ -790,6 +794,14 @@ for name, value, error, words in [
     words = f"`patch` must .*{words}"
     refuse(f"patch: {name}", lambda v=value: backdoor(v).fit(X, Y), error, words)
     refuse(f"patch, stamp: {name}", lambda v=value: backdoor(v).stamp(X), error, words)
+for name, words in {"patch": r"named by columns .* got \['z'\]", "order": "feature names"}.items():
+    patched = backdoor({"z": 1.0}) if name == "patch" else backdoor().fit(FRAME, Y)
+    refuse(
+        f"stamp of a frame: {name}",
+        lambda p=patched: p.stamp(FRAME[list("fedcba")]),
+        ValueError,
+        words,
+    )
 for value in (7, "a", [0], (0, 1)):
     refuse(
         f"backdoor.target: {value!r}",
@@ -1283,9 +1295,23 @@ for name, kwargs, error, words in [
     ("budget_name", {"budget_name": "x"}, ValueError, "`budget_name` must be a parameter .*'x'"),
     ("budgets", {"budgets": [-1.0]}, ValueError, "`budgets` must be >= 0, got -1.0"),
     ("budget word", {"budgets": ["a"]}, TypeError, "`budgets` must be a real number, got 'a'"),
+    ("a budget", {"budgets": 0.1}, TypeError, "`budgets` must be numbers, one or more, got 0.1"),
     ("unknown", {"splits": 3}, TypeError, "unexpected keyword argument 'splits'"),
 ]:
     refuse(f"map: {name}", lambda k=kwargs: mapped(**k), error, words)
+for display in (RobustnessCurveDisplay, BudgetHeatmapDisplay):
+    refuse(
+        f"{display.__name__} of several metrics",
+        lambda d=display: d.from_curve({"accuracy": curve()}),
+        TypeError,
+        "`curve` must be a RobustnessCurve .*, got an instance of dict",
+    )
+refuse(
+    "check_attack of a class",
+    lambda: check_attack(LabelFlip),
+    TypeError,
+    "`attack` must be an instance, or a function .*, got .*LabelFlip",
+)
 FITTED_PARTED, FITTED_TRIMMED = parted().fit(X, Y), trimmed().fit(X, Y)
 for name, model in {"parted": FITTED_PARTED, "trimmed": FITTED_TRIMMED}.items():
     for method in ("predict", "predict_proba", "certify", "votes"):

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -170,9 +171,17 @@ def test_an_aim_without_direction_moves_nothing(digits):
     flat = LogisticRegression().fit(X, y)
     flat.coef_[:], flat.intercept_[:] = 0, np.where(np.arange(10) == 3, 800.0, 0)
     attack = GradientMatching(FrozenEstimator(flat), (X[:1], [3]), random_state=0)
-    np.testing.assert_array_equal(attack.poison(X, y)[0], X)
+    with pytest.warns(ConvergenceWarning, match="GradientMatching changed nothing"):
+        X_poisoned, _ = attack.poison(X, y)
+    np.testing.assert_array_equal(X_poisoned, X)
     assert attack.cosine_curve_ == [0.0]
     assert attack.n_iter_ == 0
+
+
+def test_a_share_of_less_than_a_row_warns(digits, surrogate):
+    attack = GradientMatching(surrogate, target_of(digits), max_fraction=0.001, random_state=0)
+    with pytest.warns(UserWarning, match="`max_fraction` = 0.001 of 300 rows is less than one"):
+        attack.fit(*digits)
 
 
 def test_a_study_scores_the_targets(digits):

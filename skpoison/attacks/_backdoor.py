@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
     Parameters
     ----------
-    patch : array-like of the shape of a row, or that broadcasts to it
-        What the trigger sets each feature to; NaN where the row stays as it is.
+    patch : array-like of the shape of a row, or that broadcasts to it, or dict
+        What the trigger sets each feature to; NaN where the row stays as it is. A dict (or a Series
+        with an index of names) sets columns of a DataFrame by name.
     target : label or None, default=None
-        The label that the patch shall call forth: one that y has. None: the first of `classes_`.
+        The label that the patch shall call forth: one that y has. None: the first of the sorted
+        labels, of y or (in `success_rate`) of the victim.
     rate : float, default=0.1
         Share of the rows that are changed: exactly round(rate n), drawn from those with another
         label than `target` (or all of these, if they are fewer).
@@ -68,7 +71,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
     def __init__(
         self,
-        patch: ArrayLike,
+        patch: ArrayLike | Mapping[str, float],
         target: Any = None,
         rate: float = 0.1,
         *,
@@ -85,14 +88,17 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Rows. Floats keep their dtype, integers become float32 unscaled.
+            Rows, under the names that `fit` has seen, if it has. Dtypes are those of `poison`.
 
         Returns
         -------
         X_stamped : ndarray or DataFrame of the shape of X
             A new array, or a DataFrame if X is one.
         """
-        return like(self._stamped(check_rows(BaseEstimator(), X, reset=True)), X)
+        is_fitted = hasattr(self, "n_features_in_")
+        seen = self if is_fitted else BaseEstimator()
+        rows = check_rows(seen, X, reset=not is_fitted)
+        return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
 
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
         """Share of rows that a classifier takes for `target` once they have the patch.
@@ -126,12 +132,23 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         check_real(self.rate, "rate", low=0, high=1)
         self._values()
 
+    def _named(self):
+        """The patch as a dict by the names of columns, or None."""
+        if isinstance(self.patch, Mapping):
+            return dict(self.patch)
+        is_series = hasattr(self.patch, "iloc") and np.ndim(self.patch) == 1
+        if is_series and all(isinstance(name, str) for name in self.patch.index):
+            return dict(self.patch.items())
+        return None
+
     def _values(self):
-        """The patch as an array of floats."""
+        """The patch as an array of floats, of a named one its values."""
+        named = self._named()
+        patch = self.patch if named is None else list(named.values())
         try:
-            if np.iscomplexobj(self.patch):
+            if np.iscomplexobj(patch):
                 raise TypeError
-            values = np.asarray(self.patch, dtype=np.float64)
+            values = np.asarray(patch, dtype=np.float64)
         except (TypeError, ValueError):
             raise TypeError(f"`patch` must be an array of numbers, got {self.patch!r}") from None
         if np.isinf(values).any():
@@ -140,8 +157,17 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
             raise ValueError("`patch` must set a feature, got no value but NaN")
         return values
 
-    def _stamped(self, X):
-        patch = self._values()
+    def _stamped(self, X, names):
+        patch, named = self._values(), self._named()
+        if named is not None:
+            unknown = named.keys() - set(() if names is None else names)
+            if unknown:
+                raise ValueError(
+                    "`patch` must be named by columns of the DataFrame X, got "
+                    f"{sorted(map(str, unknown))}"
+                )
+            patch = np.array([named.get(name, np.nan) for name in names], dtype=np.float64)
+            patch = patch.reshape(X.shape[1:])
         try:
             patch = np.broadcast_to(patch, X.shape[1:])
         except ValueError:
@@ -162,6 +188,6 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         size = min(round(self.rate * len(y)), len(candidates))
         rows = random_state.choice(candidates, size=size, replace=False)
         X_new, y_new = X.copy(), y.copy()
-        X_new[rows] = self._stamped(X[rows])
+        X_new[rows] = self._stamped(X[rows], getattr(self, "feature_names_in_", None))
         y_new[rows] = self.target_
         return X_new, y_new

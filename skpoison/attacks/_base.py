@@ -1,6 +1,7 @@
 """What all attacks share: the base checks the data and holds the budget, an attack is one hook."""
 
 import math
+import warnings
 from abc import ABCMeta, abstractmethod
 from typing import Self
 
@@ -77,7 +78,8 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype, integers become float32 unscaled.
+            Clean training rows. Floats keep their dtype. Integers become floats unscaled: those of
+            up to 16 bits float32, others float64.
         y : array-like of shape (n,)
             Their labels, of any kind.
 
@@ -208,7 +210,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype, integers become float32 unscaled.
+            Clean training rows. Floats keep their dtype. Integers become floats unscaled: those of
+            up to 16 bits float32, others float64.
         y : array-like of shape (n,)
             Their labels, of any kind.
         out : ndarray of the shape and dtype of X, default=None
@@ -281,6 +284,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     def _check_data(self, X):
         check_inside(X, check_interval(self.clip, "clip"), "clip")
+        if self.max_fraction and not self._n_changeable(len(X)):
+            warnings.warn(
+                f"`max_fraction` = {self.max_fraction} of {len(X)} rows is less than one: "
+                f"{type(self).__name__} changes nothing.",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _box(self, X):
         """The box, or None; as wide as X, which may lie outside `clip` by a rounding."""

@@ -93,6 +93,10 @@ class LabelFlip(BaseLabelAttack):
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
         check_choice(self.selection, "selection", SELECTIONS)
+        if self.selection != "random" and self.surrogate is None:
+            raise TypeError(
+                f"`surrogate` must be a classifier, got None with `selection` {self.selection!r}"
+            )
         if isinstance(self.transition, str) or self.transition is None:
             check_choice(self.transition, "transition", ("next", "uniform"))
             check_real(self.rate, "rate", low=0, high=1)

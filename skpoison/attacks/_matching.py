@@ -3,10 +3,18 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
 from .._typing import Classifier, Seed
-from .._validation import check_int, check_labels, check_rows, encode_labels
+from .._validation import (
+    check_inside,
+    check_int,
+    check_interval,
+    check_labels,
+    check_rows,
+    encode_labels,
+)
 from ._base import BaseFeatureAttack, parts_of
 from ._pga import drop_outward
 from ._projections import PROJECTIONS, row_norms
@@ -27,8 +35,8 @@ class GradientMatching(BaseFeatureAttack):
         As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, or
         ``FrozenEstimator(fitted)``.
     target : tuple of (array-like of shape (n_targets, ...), array-like of shape (n_targets,))
-        Rows as the victim will be asked about them, and the label that it should give each: labels
-        that y has.
+        Rows as the victim will be asked about them, inside `clip` like X, and the label that it
+        should give each: labels that y has.
     norm : {"l2,1", "l2,inf"}, default="l2,inf"
         The norm that is bounded, as in `CleanLabelPGA`.
     budget : float, default=1.0
@@ -161,6 +169,7 @@ class GradientMatching(BaseFeatureAttack):
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
                 rows = check_rows(self, rows, reset=False)
             labels, _ = check_labels(labels, len(rows), min_classes=1)
+            check_inside(rows, check_interval(self.clip, "clip"), "clip")
         except (TypeError, ValueError) as error:
             raise type(error)(f"`target` must be rows like X and their labels: {error}") from None
         unknown = np.setdiff1d(labels, y)
@@ -188,6 +197,14 @@ class GradientMatching(BaseFeatureAttack):
         delta = np.zeros(X.shape, dtype=X.dtype)
         box = self._box(X)
         delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
+        if size and self.budget and not self.n_iter_:
+            warnings.warn(
+                "GradientMatching changed nothing: the gradients of `surrogate` do not depend on "
+                "the rows that it may change, as if it told one class with certainty whatever the "
+                "features. It may need scaled features, or training.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
         return delta
 
     def _match(self, slopes, aim, rows, codes, n, box):

@@ -157,10 +157,18 @@ class CleanLabelPGA(BaseFeatureAttack):
             self._write_to(self._check_out(out, X), X, y, random_state)
             y_new = y.copy()
         if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
+            reason = (
+                "The box `clip` or a loss that is stationary may leave no use for more; else raise "
+                "`max_iter`."
+            )
+            if not self.n_iter_:
+                reason = (
+                    "The loss of `surrogate` has no slope at any row, as if it told one class with "
+                    "certainty whatever the features. It may need scaled features, or training."
+                )
             warnings.warn(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
-                f"in {self.n_iter_} steps. The box `clip` or a loss that is stationary may leave "
-                "no use for more; else raise `max_iter`.",
+                f"in {self.n_iter_} steps. {reason}",
                 ConvergenceWarning,
                 stacklevel=5,
             )

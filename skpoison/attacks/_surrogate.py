@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 from .._seeding import seed_estimator
 from .._validation import encode_labels
@@ -132,7 +133,8 @@ def _check_differentiable(surrogate):
 
 
 def _refuse(surrogate):
-    kind = type(getattr(surrogate, "estimator", surrogate)).__name__
+    inner = surrogate.estimator if isinstance(surrogate, FrozenEstimator) else surrogate
+    kind = type(inner).__name__
     raise TypeError(
         "`surrogate` must have gradients: a NetClassifier (or a classifier with a method `logits`) "
         f"or a linear scikit-learn classifier, got {kind}"

@@ -58,13 +58,14 @@ def breaking_point(
     budget_name : str, default="budget"
         Its parameter that is varied, such as "rate" of `LabelFlip`.
     max_budget : float, default=None
-        The largest budget to try, > 0; None with a curve.
+        The largest budget to try, > 0. Needed with an estimator; None with a curve.
     value : object, default=None
         With a curve: at which value of its parameter. None: its only one.
     drop : float, default=0.05
         How far the mean score must fall, > 0: 0.05 are five points of accuracy.
     n_steps : int, default=5
-        How often to halve the range: budgets are told apart by `max_budget` / 2**n_steps.
+        How often to halve the range: budgets are told apart by `max_budget` / 2**n_steps. As many
+        budgets are tried for `budget`, and up to as many more for each end of the interval.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
     cv : int, cross-validation generator or iterable, default=None

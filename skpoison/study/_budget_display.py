@@ -9,7 +9,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from .._typing import Array, Attack, Classifier
 from .._validation import check_real
 from ._breaking_point import budgets_of
-from ._curve import RobustnessCurve
+from ._curve import RobustnessCurve, check_curve
 from ._robustness import robustness_curve
 
 
@@ -112,9 +112,12 @@ class BudgetHeatmapDisplay:
 
         Raises
         ------
+        TypeError
+            If `curve` is none.
         ValueError
             If an attack's name is no number >= 0, or there is no budget 0.
         """
+        check_curve(curve)
         budgets = budgets_of(curve)
         display = cls(
             budgets=list(budgets.values()),
@@ -183,6 +186,8 @@ class BudgetHeatmapDisplay:
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         _check_drop(drop)
+        if not isinstance(budgets, Iterable):
+            raise TypeError(f"`budgets` must be numbers, one or more, got {budgets!r}")
         values = {check_real(budget, "budgets", low=0) for budget in budgets} | {0.0}
         if not hasattr(attack, "poison") or budget_name not in clone(attack).get_params():
             raise ValueError(

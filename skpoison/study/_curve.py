@@ -306,6 +306,15 @@ class RobustnessCurve:
         )
 
 
+def check_curve(curve):
+    """Raise unless `curve` is one: a study of several metrics gives a dict of them."""
+    if not isinstance(curve, RobustnessCurve):
+        raise TypeError(
+            "`curve` must be a RobustnessCurve (of several metrics, one of the dict), got an "
+            f"instance of {type(curve).__name__}"
+        )
+
+
 def corrected_interval(differences, groups, test_train_ratio, confidence):
     """Mean of paired differences and its interval by the corrected resampled t-test.
 

@@ -7,7 +7,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from .._typing import Array, Attack, Classifier
 from .._validation import check_choice
-from ._curve import RobustnessCurve
+from ._curve import RobustnessCurve, check_curve
 from ._robustness import robustness_curve
 
 
@@ -93,7 +93,13 @@ class RobustnessCurveDisplay:
         Returns
         -------
         display : RobustnessCurveDisplay
+
+        Raises
+        ------
+        TypeError
+            If `curve` is none.
         """
+        check_curve(curve)
         display = cls(
             param_name=curve.param_name,
             param_range=curve.param_range,

@@ -64,7 +64,9 @@ def robustness_curve(
     y : array-like of shape (n,)
         Their labels.
     attacks : dict of str to attack or None
-        The attacks by name; None stands for clean training.
+        The attacks by name; None stands for clean training. They are cloned, every nested
+        `random_state` is set by the study, and they get rows as X has them: before the first step,
+        if the estimator is a Pipeline.
     param_name : str
         Parameter of `estimator` to vary, such as ``"module__width"``.
     param_range : array-like of shape (n_params,)
@@ -78,7 +80,8 @@ def robustness_curve(
         and then splits it, the protocol of [1]_: held-out rows take part in the attack.
     early_stop_on : {"fraction", "held-out"}, default="fraction"
         "held-out" passes the held-out fold to `fit` as ``X_val, y_val`` (poisoned under
-        ``poison="dataset"``, as in [1]_); "fraction" leaves validation to the estimator.
+        ``poison="dataset"``, as in [1]_), which a `NetClassifier` takes and a Pipeline does not;
+        "fraction" leaves validation to the estimator.
     n_repeats : int, default=1
         How often to repeat all, on the same folds with new seeds.
     scoring : str, callable, list or dict, default=None

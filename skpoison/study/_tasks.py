@@ -19,10 +19,11 @@ def attempt(place, strict, task, args):
     with threadpool_limits(1):
         try:
             return place, task(*args), None
-        except Exception:
+        except Exception as error:
             if strict:
                 raise
-            return place, None, traceback.format_exc()
+            reason = f"{type(error).__name__}: {error}"
+            return place, None, f"{reason}\n{traceback.format_exc()}"
 
 
 def run_attack(attack, X, y):

@@ -70,6 +70,8 @@ def check_attack(
     ------
     AssertionError
         If a check fails; it says what an attack must do and what this one did.
+    TypeError
+        If `attack` is neither an attack nor a function.
     ValueError
         If `idle` is "auto" and there is neither budget nor rate, or one of X and y is missing.
 
@@ -85,6 +87,10 @@ def check_attack(
     True
     """
     check_bool(effective, "effective")
+    if isinstance(attack, type) or not callable(getattr(attack, "poison", attack)):
+        raise TypeError(
+            f"`attack` must be an instance, or a function of (X, y) that makes one, got {attack!r}"
+        )
     if (X is None) != (y is None):
         raise ValueError("`X` and `y` must be given together, got only one of them")
     is_own = X is None
@@ -125,9 +131,10 @@ class Case:
 
     @property
     def data(self):
-        """X and y as an attack that changes nothing returns them: integers become float32."""
+        """X and y as an attack that changes nothing returns them: integers become floats."""
         is_float = self.X.dtype.kind == "f"
-        return self.X if is_float else self.X.astype(np.float32), self.y
+        dtype = self.X.dtype if is_float else np.result_type(self.X.dtype, np.float32)
+        return self.X.astype(dtype, copy=False), self.y
 
     def fresh(self, X=None, y=None, **params):
         attack = self.attack if X is None else self.make(X, y)
