@@ -182,12 +182,15 @@ class Stack:
     def _step(self, index, labels, rates):
         """One step of SGD for the first members; returns the loss of each."""
         active, size = index.shape
-        slices = {name: value[:active].detach() for name, value in self.parameters.items()}
+        slices = self.parameters
+        if active < len(self.members):
+            slices = {name: value[:active] for name, value in slices.items()}
         # A fifth of the time that brackets take.
         X = self.rows.index_select(0, index.reshape(-1))
         if self.chain is not None:
             return self._chain_step(slices, X.reshape(active, size, -1), labels, rates)
         X = X.reshape(active, size, *self.rows.shape[1:])
+        slices = {name: value.detach() for name, value in slices.items()}
         leaves = [slices[name].requires_grad_() for name in self.trained]
         logits = vmap(self._forward)(slices, X)
         loss, slope = cross_entropy(logits.detach().mT, labels)
