@@ -50,8 +50,10 @@ c = BudgetHeatmapDisplay.from_estimator(
 right.set_title("C: labels to the next class")
 
 # %%
-# The same from the studies, with the interval of each: budgets from ``high`` on break the net for
-# sure, those below ``low`` do not.
+# The same from the studies, with an interval: from ``high`` on all of the interval of the fall lies
+# beyond five points, below ``low`` none of it does. This is not certainty: there is an interval for
+# each budget, and they are not corrected for how many were tried. With few folds they are so wide
+# that ``high`` can be inf: no budget that was tried is told from the breaking point.
 for name, display in {"A": a, "C": c}.items():
     for width in study["param_range"]:
         point = breaking_point(display.curve_, value=width)
