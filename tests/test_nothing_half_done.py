@@ -280,6 +280,21 @@ def test_hooks_cannot_write_into_the_callers_rows():
     np.testing.assert_array_equal(mine, X)
 
 
+def test_hooks_cannot_write_into_the_callers_labels():
+    class Swaps(BaseAttack):
+        random_state = None
+
+        def _poison(self, X, y, random_state):
+            y[0] = y[-1]
+            return X, y
+
+    for mine in (Y.copy(), Y.astype("U")):
+        before = mine.copy()
+        with pytest.raises(ValueError, match="read-only"):
+            Swaps().poison(X, mine)
+        np.testing.assert_array_equal(mine, before)
+
+
 def test_an_attack_that_does_nothing_returns_copies():
     class Idle(BaseAttack):
         random_state = None

@@ -102,8 +102,9 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         with unchanged_by(BaseException, self):
             self._check_parameters()
             rows = check_rows(self, X, reset=True).view()
-            rows.flags.writeable = False  # They may be the caller's.
             labels, classes = check_labels(y, len(rows))
+            labels = labels.view()
+            rows.flags.writeable = labels.flags.writeable = False  # They may be the caller's.
             self._check_data(rows)
             self.classes_ = classes
             random_state = check_random_state(self.random_state)
