@@ -140,7 +140,8 @@ def check_labels(y, n_rows=None, *, min_classes=2):
     """Return y as a 1-D array of class labels and the sorted classes."""
     if y is None:
         raise ValueError("y must be given: requires y to be passed, but the target y is None")
-    if not _are_plain_labels(y):
+    classes = _classes_of_plain(y)
+    if classes is None:
         y = column_or_1d(y, warn=True)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
         check_classification_targets(y)
@@ -149,7 +150,7 @@ def check_labels(y, n_rows=None, *, min_classes=2):
             f"y must have one label for each row of X: {n_rows} rows, got {len(y)} labels "
             "(inconsistent numbers of samples)"
         )
-    classes = np.unique(y)
+    classes = np.unique(y) if classes is None else classes
     if len(classes) < min_classes:
         raise ValueError(
             f"y must have at least {min_classes} classes, got {len(classes)} class: "
@@ -158,12 +159,16 @@ def check_labels(y, n_rows=None, *, min_classes=2):
     return y, classes
 
 
-def _are_plain_labels(y):
-    """Whether scikit-learn has nothing to say of y; asking it takes longer than a small net."""
+def _classes_of_plain(y):
+    """The classes of labels of which scikit-learn has nothing to say, else None.
+
+    Asking it takes as long as making a small net.
+    """
     if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "iu":
-        return False
+        return None
+    classes = np.unique(y)
     # It warns where most rows have a class of their own.
-    return len(y) <= 20 or len(np.unique(y)) <= len(y) // 2
+    return classes if len(y) <= 20 or len(classes) <= len(y) // 2 else None
 
 
 def encode_labels(y, classes, owner):

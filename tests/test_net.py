@@ -420,6 +420,14 @@ def test_logits_are_differentiable_and_in_the_order_of_classes(digits):
     assert gradient.abs().sum() > 0
 
 
+@pytest.mark.parametrize("labels", [np.arange(30) % 16, (np.arange(30) % 16).astype(str)])
+def test_labels_that_may_be_numbers_are_warned_of(labels):
+    # scikit-learn's own warning; fails if labels that are plain integers are not shown to it.
+    rows = np.random.default_rng(0).random((30, 2))
+    with pytest.warns(UserWarning, match="greater than 50%"):
+        NetClassifier(MLP, module__width=2, max_epochs=1).fit(rows, labels)
+
+
 def test_pickling_keeps_everything(digits):
     X, y = digits
     net = pickle.loads(pickle.dumps(small_net().fit(X, y)))

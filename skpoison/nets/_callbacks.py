@@ -11,17 +11,20 @@ class StopTraining(Exception):
 class EpochLog(PrintLog):
     """skorch's log of epochs, which makes its table even where nobody is to see it."""
 
+    def is_silent(self, net):
+        """Whether nobody is to see it."""
+        return not net.verbose and self.sink is print
+
     def on_epoch_end(self, net, **kwargs):
-        if net.verbose or self.sink is not print:
+        if not self.is_silent(net):
             super().on_epoch_end(net, **kwargs)
 
 
 def only_time(net):
     """Whether a net has skorch's own callbacks, and they do no more than to time its epochs."""
     callbacks = [callback for _, callback in net.callbacks_]
-    if net.verbose or [type(callback) for callback in callbacks] != [EpochTimer, EpochLog]:
-        return False
-    return callbacks[1].sink is print
+    is_own = [type(callback) for callback in callbacks] == [EpochTimer, EpochLog]
+    return is_own and callbacks[1].is_silent(net)
 
 
 _READERS = (EarlyStopping, EpochLog, EpochTimer, PrintLog)

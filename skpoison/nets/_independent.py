@@ -20,7 +20,7 @@ def is_independent_in_a_stack(net, row_shape):
         Shape of a row.
     """
     net = begun_like(net, row_shape, np.arange(2))
-    if net is None or net.device_.type != "cpu":
+    if net is None or net.device_.type != "cpu" or net.batch_size < 1:
         return False
     is_float = next(net.module_.parameters()).dtype == torch.float32
     return is_float and net._chain() is not None

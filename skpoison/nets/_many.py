@@ -27,6 +27,7 @@ MAX_PARAMETERS = 30_000
 MIN_NETS = 3
 # A stack with room for fewer is mostly arithmetic, and threads share a few nets badly.
 MIN_ROOM = 8
+MAX_ROWS = 64
 
 
 def fit_many(
@@ -40,9 +41,10 @@ def fit_many(
 
     A stack of nets takes its steps by batched operations, which for small nets takes a fraction of
     the time: most of the time of a small step goes into starting it. Each net has its own data,
-    seed, initialisation, order of batches, validation data and callbacks. What it becomes does not
-    depend on the others (with ``fused=True`` and other modules than chains of linear layers and
-    ReLUs: but for rounding); it agrees with `NetClassifier.fit` but for rounding.
+    seed, initialisation, order of batches, validation data and callbacks. But for rounding it
+    becomes what `NetClassifier.fit` makes of it, whatever the others are; and where it is stacked
+    as a chain of linear layers and ReLUs trained by plain SGD, its rounding does not depend on them
+    either.
 
     Parameters
     ----------
@@ -71,7 +73,8 @@ def fit_many(
     -----
     Fitted one by one are: subclasses of `NetClassifier`, other losses than cross-entropy, other
     optimisers than SGD, modules with buffers or dropout, or that `torch.func.vmap` does not take,
-    callbacks other than `EarlyStopping` and `LRScheduler`, data in other batches than full ones.
+    callbacks other than `EarlyStopping` and `LRScheduler`, data in other batches than full ones
+    (fewer rows than a batch are one, up to 64).
 
     Examples
     --------
@@ -243,7 +246,9 @@ def _reason_of_module(net):
 
 
 def _reason_of_batches(net, n_rows):
-    if n_rows % _batch_size(net, n_rows) and not net.drop_last:
+    size = _batch_size(net, n_rows)
+    # Batches of as many rows as a net has fit few others; small ones are worth a stack of few.
+    if (size < net.batch_size and size > MAX_ROWS) or (n_rows % size and not net.drop_last):
         return "not all batches are full ones"
     return None
 

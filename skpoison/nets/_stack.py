@@ -132,7 +132,7 @@ class Stack:
             losses = self._run_epoch()
             stopped = []
             for k, member in enumerate(self.members):
-                loss = math.fsum(losses[k][: member.n_batches]) / member.n_batches
+                loss = sum(losses[k][: member.n_batches]) / member.n_batches
                 if member.is_quiet:
                     member.record(loss, time.time() - start)
                 elif self._end_epoch(k, loss):
