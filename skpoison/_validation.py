@@ -125,7 +125,11 @@ def check_rows(estimator, X, *, reset):
     # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
     # Sums run along memory: in C order, for their rounding not to depend on how X lies there.
     dtype = np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("=")
-    X = X.astype(dtype, order="C", copy=False)
+    is_wider = X.dtype.itemsize > 8
+    with np.errstate(over="ignore"):
+        X = X.astype(dtype, order="C", copy=False)
+    if is_wider and not np.isfinite(X).all():
+        raise ValueError("X must have values that float64 can hold, got larger ones")
     return X.reshape(len(X), *estimator.input_shape_)
 
 

@@ -515,6 +515,11 @@ BAD_X = {
         Exception,
         "Expected unique column names",
     ),
+    "too large": (
+        np.full((40, 6), np.longdouble("1e400")),
+        ValueError,
+        "X must have values that float64 can hold, got larger ones",
+    ),
     "mixed column names": (
         pd.DataFrame(X, columns=["a", "b", 1, 2, 3, 4]),
         TypeError,
@@ -727,7 +732,13 @@ for value in (None, "lr", 3, LogisticRegression):
     )
 for name, surrogate, error, words in [
     ("transformer", StandardScaler(), AttributeError, "classes_"),
-    ("one against one", SVC(decision_function_shape="ovo"), TypeError, r"score.* 4 .*\(40, 6\)"),
+    ("one against one", SVC(decision_function_shape="ovo"), TypeError, "one for each pair"),
+    (
+        "one against one in a Pipeline",
+        make_pipeline(StandardScaler(), SVC(decision_function_shape="ovo")),
+        TypeError,
+        "one for each pair",
+    ),
     ("NaN logits", Scorable(), ValueError, "`surrogate` must have finite scores, got others"),
     ("fails", NoFit(), ZeroDivisionError, "the estimator broke"),
     (
@@ -802,6 +813,24 @@ for name, words in {"patch": r"named by columns .* got \['z'\]", "order": "featu
         ValueError,
         words,
     )
+refuse(
+    "patch too large",
+    lambda: backdoor([1e300]).stamp(X.astype(np.float32)),
+    ValueError,
+    "`patch` must have values that float32 can hold, got larger ones",
+)
+refuse(
+    "backdoor.success_rate of fewer labels",
+    lambda: backdoor().success_rate(LogisticRegression().fit(X, Y), X, Y[:9]),
+    ValueError,
+    "40 rows, got 9 labels",
+)
+refuse(
+    "match.success_rate of fewer labels",
+    lambda: match((X[:3], [1])).success_rate(LogisticRegression().fit(X, Y)),
+    ValueError,
+    "3 rows, got 1 labels",
+)
 for value in (7, "a", [0], (0, 1)):
     refuse(
         f"backdoor.target: {value!r}",
@@ -1274,6 +1303,11 @@ for name, kwargs, error, words in [
 for name, kwargs, words in [
     ("names", {"a": np.zeros((2, 4))}, r"named by their budgets .*\['a'\]"),
     ("negative", {"-1": np.zeros((2, 4))}, r"budgets >= 0 .*\['-1'\]"),
+    (
+        "twice",
+        {n: np.zeros((2, 4)) for n in ("0", "0.0")},
+        r"different budgets, got \['0', '0.0'\]",
+    ),
     ("no clean", {"0.5": np.zeros((2, 4))}, r"must have an attack '0', .*\['0.5'\]"),
 ]:
     of_budgets = curve(scores=kwargs)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import KFold
 
 from skpoison import (
@@ -180,3 +181,15 @@ def test_map_runs_the_study():
     np.testing.assert_allclose(display.im_.get_array()[:, 0], [0.8, 0.7, 0.6], atol=1e-2)
     assert breaking_point(display.curve_, value=0.0, drop=0.15).budget == 0.2
     plt.close(figure)
+
+
+@pytest.mark.parametrize("n_steps", [60, 2000])
+def test_bisection_ends_where_floats_do(n_steps, digits):
+    # Fails if the middle of two neighbouring floats is tried for ever.
+    X, y = digits
+    point = breaking_point(
+        RidgeClassifier(), X[:60], y[:60] % 2, attack=LabelFlip(sampling="exact"),
+        budget_name="rate", max_budget=0.8, n_steps=n_steps, cv=2, random_state=0,
+    )  # fmt: skip
+    assert len(point.drops) < 200
+    assert 0 < point.budget <= 0.8

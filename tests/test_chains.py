@@ -298,3 +298,14 @@ def test_a_group_that_fails_leaves_fitted_nets_fitted(digits):
         fit_many(nets, [digits, digits, (bad, digits[1])], fused=True)
     for net, proba in zip(nets, before, strict=True):
         np.testing.assert_array_equal(net.predict_proba(digits[0]), proba)
+
+
+def test_hooks_of_all_modules_are_called(digits):
+    # Fails if a chain that is written out passes them by.
+    calls = []
+    handle = nn.modules.module.register_module_forward_hook(lambda *args: calls.append(args))
+    try:
+        NetClassifier(MLP, module__width=4, max_epochs=1, random_state=0).fit(*digits)
+    finally:
+        handle.remove()
+    assert calls

@@ -99,6 +99,31 @@ def test_stack_is_really_used(digits, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_generator_that_nets_share_gives_what_it_gives_one_by_one(digits):
+    # Fails if all initialisations are drawn before all orders.
+    data = make_data(digits, 3)
+    together, alone = (
+        [net.set_params(random_state=state) for net in make_nets(3)]
+        for state in (np.random.RandomState(5), np.random.RandomState(5))
+    )
+    fit_many(together, data, fused=True)
+    for net, other, part in zip(together, alone, data, strict=True):
+        assert_close(net, other.fit(*part))
+
+
+def test_numpys_false_is_false(digits, capsys):
+    fit_many(make_nets(3), make_data(digits, 3), fused=np.False_, verbose=1)
+    assert "3 nets are fitted one by one: `fused` is False" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", [(), (1, 2, 3), (1, 2, 3, 4, 5), None])
+def test_data_are_tuples(part):
+    nets = make_nets(1)
+    with pytest.raises(ValueError, match=r"`data` must have tuples \(X, y\), .* got a "):
+        fit_many(nets, [part])
+    assert not hasattr(nets[0], "module_")
+
+
 def test_history_is_that_of_a_net_fitted_alone(digits):
     # Fails if what a stack records in skorch's place has other names, or other bests.
     data = make_data(digits, 3)

@@ -87,3 +87,20 @@ def test_a_failed_fit_leaves_a_fitted_one(digits):
     with pytest.raises(ValueError, match="'C' parameter"):
         model.fit(X[:, :5], y % 2)
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_columns_are_in_the_order_of_the_classes(digits):
+    # Fails if an order that the estimator was given is not that of `classes_`.
+    X, y = digits
+    net = NetClassifier(MLP, module__width=8, lr=0.5, batch_size=16, random_state=0)
+    net.set_params(classes=list(range(9, -1, -1)))
+    model = LossTrimming(net, 0.1, 1, random_state=0).fit(X, y)
+    labels = model.classes_[model.predict_proba(X).argmax(axis=1)]
+    np.testing.assert_array_equal(labels, model.predict(X))
+
+
+def test_a_share_of_rows_is_not_rounded_down_by_the_binary_system(digits):
+    # 0.29 times 100 is 28.999999999999996: fails if 28 rows are dropped.
+    X, y = digits
+    model = LossTrimming(LogisticRegression(), 0.29, 1).fit(X[:100], y[:100] % 2)
+    assert len(model.kept_indices_) == 71

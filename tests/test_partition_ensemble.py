@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
@@ -18,13 +18,14 @@ from skpoison import (
     MLP,
     LabelFlip,
     Linear,
+    LossTrimming,
     MnistConvNet,
     NetClassifier,
     PartitionEnsemble,
     fit_many,
     robustness_curve,
 )
-from skpoison.defences._partitions import split_by_content
+from skpoison.defences._partitions import seed_of, split_by_content
 from skpoison.defences._votes import certified_radius
 from skpoison.nets._independent import is_independent_in_a_stack
 
@@ -277,6 +278,74 @@ def test_which_nets_are_trained_together(module, kwargs, expected):
     assert is_independent_in_a_stack(NetClassifier(module, **kwargs), (784,)) is expected
     assert is_independent_in_a_stack(NetClassifier(Linear, batch_size=16), (33,))
     assert not is_independent_in_a_stack(LogisticRegression(), (784,))
+
+
+class OfItsClasses(torch.nn.Sequential):
+    """A chain that can be stacked for two classes, and none for more."""
+
+    def __init__(self, n_features, n_classes):
+        act = torch.nn.ReLU() if n_classes == 2 else torch.nn.Tanh()
+        super().__init__(torch.nn.Linear(n_features, 17), act, torch.nn.Linear(17, n_classes))
+
+
+def test_a_module_that_is_another_for_other_classes_is_trained_alone():
+    # Fails if what holds for two classes is taken to hold for all partitions.
+    rng = np.random.default_rng(6)
+    X, y = rng.random((200, 7)), rng.integers(0, 6, 200)
+    net = NetClassifier(OfItsClasses, lr=3.0, batch_size=10, max_epochs=20)
+    whole = PartitionEnsemble(net, 5, random_state=0).fit(X, y)
+    for row in (0, 57, 133):
+        less = PartitionEnsemble(net, 5, random_state=0).fit(
+            np.delete(X, row, 0), np.delete(y, row)
+        )
+        changed = [
+            not all(map(torch.equal, a.module_.parameters(), b.module_.parameters()))
+            for a, b in zip(whole.estimators_, less.estimators_, strict=True)
+        ]
+        assert sum(changed) == 1
+
+
+def test_partitions_do_not_depend_on_how_numbers_are_held(digits):
+    # Fails if one label that is a float changes the seed of every partition.
+    X, y = digits
+    for other in (y.astype(float), y.astype(np.uint8), y.astype(object).astype(np.int16)):
+        assert seed_of(X, other, 0) == seed_of(X, y, 0)
+        for part, same in zip(
+            split_by_content(X, y, 9), split_by_content(X, other, 9), strict=True
+        ):
+            np.testing.assert_array_equal(part, same)
+
+
+@pytest.mark.parametrize("defence", [PartitionEnsemble, LossTrimming])
+def test_ctrl_c_in_a_refit_changes_nothing(defence, digits):
+    X, y = digits
+    model = defence(Interrupted(), random_state=0).set_params(**{"estimator__when": 77}).fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :10], np.where(y == 0, 77, y))
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+class Interrupted(LogisticRegression):
+    def __init__(self, when=None, C=1.0, max_iter=100):
+        super().__init__(C=C, max_iter=max_iter)
+        self.when = when
+
+    def fit(self, X, y):
+        if self.when in y:
+            raise KeyboardInterrupt
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("defence", [PartitionEnsemble, LossTrimming])
+def test_what_is_no_classifier_is_refused(defence, digits):
+    with pytest.raises(TypeError, match="`estimator` must be a classifier"):
+        defence(Regressing()).fit(*digits)
+
+
+class Regressing(LinearRegression):
+    def predict_proba(self, X):
+        return self.predict(X)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._typing import Classifier, Rows, Seed
 from .._validation import check_labels, check_real, check_rows, like
@@ -122,7 +122,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         """
         check_is_fitted(estimator)
         target = np.sort(estimator.classes_)[0] if self.target is None else self.target
-        labels, _ = check_labels(y, min_classes=1)
+        labels, _ = check_labels(y, _num_samples(X), min_classes=1)
         others = labels != target
         if not others.any():
             return float("nan")
@@ -175,7 +175,11 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
                 f"`patch` must broadcast to the shape of a row, {X.shape[1:]}, "
                 f"got shape {np.shape(self.patch)}"
             ) from None
-        return np.where(np.isnan(patch), X, patch.astype(X.dtype))
+        with np.errstate(over="ignore"):
+            values = patch.astype(X.dtype)
+        if np.isinf(values).any():
+            raise ValueError(f"`patch` must have values that {X.dtype} can hold, got larger ones")
+        return np.where(np.isnan(patch), X, values)
 
     def _poison(self, X, y, random_state):
         self.target_ = self.classes_[0] if self.target is None else self.target

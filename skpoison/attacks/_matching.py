@@ -147,7 +147,9 @@ class GradientMatching(BaseFeatureAttack):
             From 0 to 1.
         """
         rows, labels = self._pair()
-        return float(np.mean(np.asarray(estimator.predict(rows)) == np.asarray(labels)))
+        told = np.asarray(estimator.predict(rows))
+        labels, _ = check_labels(labels, len(told), min_classes=1)
+        return float(np.mean(told == labels))
 
     def _pair(self):
         if not isinstance(self.target, (tuple, list)) or len(self.target) != 2:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from .._seeding import seed_estimator
 from .._validation import encode_labels
@@ -60,7 +61,10 @@ def parameters_of(surrogate, logits):
             "`surrogate` must have a `module_`, a torch.nn.Module whose parameters it trains, "
             f"got {type(surrogate).__name__}"
         )
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise TypeError("`surrogate` must have parameters that are trained, got none")
+    return parameters
 
 
 def scores_of(surrogate, X):
@@ -68,6 +72,13 @@ def scores_of(surrogate, X):
 
     Of what it has the first: logits, a decision function, or probabilities, of which the logarithm.
     """
+    with warnings.catch_warnings():
+        # A frozen surrogate may know its features by name; rows have none.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        return _scores_of(surrogate, X)
+
+
+def _scores_of(surrogate, X):
     rows, n_classes = _rows_for(surrogate, X), len(surrogate.classes_)
     if hasattr(surrogate, "logits"):
         scores = np.empty((len(X), n_classes))
@@ -75,6 +86,12 @@ def scores_of(surrogate, X):
             with torch.no_grad():
                 scores[part] = surrogate.logits(torch.tensor(X[part])).double().cpu().numpy()
     elif hasattr(surrogate, "decision_function"):
+        last = surrogate[-1] if isinstance(surrogate, Pipeline) else surrogate
+        if n_classes > 2 and getattr(last, "decision_function_shape", "ovr") == "ovo":
+            raise TypeError(
+                "`surrogate` must have a score for each class, got one for each pair: "
+                "`decision_function_shape` is 'ovo'"
+            )
         scores = np.asarray(surrogate.decision_function(rows), dtype=np.float64)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)

@@ -117,21 +117,27 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise TypeError(
                 f"`estimator` must be a classifier with `predict_proba`, got {self.estimator!r}"
             )
-        with unchanged_by(Exception, self):
+        with unchanged_by(BaseException, self):
             rows = check_rows(self, X, reset=True)
-            labels, self.classes_ = check_labels(y, len(rows))
+            labels, _ = check_labels(y, len(rows))
             random_state = check_random_state(self.random_state)
-            n_kept = len(rows) - int(fraction * len(rows))
+            # 0.29 times 100 is 28.999999999999996 in binary.
+            n_kept = len(rows) - int(fraction * len(rows) + 1e-9)
             kept = np.arange(len(rows))
             model = self._fit_on(rows, labels, random_state)
             for _ in range(n_rounds):
                 kept = _least(_losses(model, rows, labels), labels, n_kept)
                 model = self._fit_on(rows[kept], labels[kept], random_state)
             self.estimator_, self.kept_indices_ = model, kept
+            # The estimator may have been given classes, in an order of its own.
+            self.classes_ = np.asarray(model.classes_)
         return self
 
     def _fit_on(self, X, y, random_state):
-        return seed_estimator(clone(self.estimator), random_state, overwrite=False).fit(X, y)
+        model = seed_estimator(clone(self.estimator), random_state, overwrite=False).fit(X, y)
+        if not hasattr(model, "classes_"):
+            raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
+        return model
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the classifier of the last round.

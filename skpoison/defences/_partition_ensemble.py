@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._seeding import seed_estimator
 from .._typing import Array, Classifier, Seed
 from .._validation import check_bool, check_int, check_labels, check_rows, unchanged_by
-from ..nets import NetClassifier, fit_many
-from ..nets._independent import is_independent_in_a_stack
+from ..nets import NetClassifier
+from ..nets._independent import fit_independent, is_independent_in_a_stack
 from ..nets._threads import one_thread
 from ._partitions import seed_of, split_by_content, without_signed_zeros
 from ._votes import certified_radius
@@ -136,7 +136,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_bool(self.fused, "fused")
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "predict"):
             raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
-        with unchanged_by(Exception, self):
+        with unchanged_by(BaseException, self):
             rows = without_signed_zeros(check_rows(self, X, reset=True))
             labels, classes = check_labels(y, len(rows), min_classes=1)
             parts = split_by_content(rows, labels, n_partitions)
@@ -169,10 +169,11 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 places.append(k)
             else:
                 member.fit(X, y)
+                if not hasattr(member, "classes_"):
+                    raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
         if nets:
             with one_thread():
-                # Not "auto", which looks at how many nets there are: at the other partitions.
-                fit_many(nets, [data[k] for k in places], fused=True)
+                fit_independent(nets, [data[k] for k in places])
         return members
 
     def votes(self, X: ArrayLike) -> Array:

@@ -36,7 +36,7 @@ def split_by_content(X, y, n_partitions):
     parts : list of ndarray of int
         One a partition; some may be empty.
     """
-    keys = list(zip(bytes_of_rows(X), map(repr, y.tolist()), strict=True))
+    keys = list(zip(bytes_of_rows(X), map(_word, y.tolist()), strict=True))
     parts = [[] for _ in range(n_partitions)]
     for i, (row, _) in enumerate(keys):
         digest = blake2b(row, digest_size=8).digest()
@@ -44,10 +44,15 @@ def split_by_content(X, y, n_partitions):
     return [np.array(sorted(part, key=keys.__getitem__), dtype=np.intp) for part in parts]
 
 
+def _word(label):
+    """A label in words, the same for a bool, int and float: one label decides what all are."""
+    return repr(label if isinstance(label, str) else int(label))
+
+
 def seed_of(X, y, base):
     """A seed from the content of a partition, in its order, and the number `base` alone."""
     digest = blake2b(str(base).encode(), digest_size=4)
     for row, label in zip(bytes_of_rows(X), y.tolist(), strict=True):
         digest.update(row)
-        digest.update(f"{label!r}\0".encode())
+        digest.update(f"{_word(label)}\0".encode())
     return int.from_bytes(digest.digest(), "big")

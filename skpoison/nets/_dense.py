@@ -4,6 +4,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+_GLOBAL_HOOKS = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)
 # Floats in the 64 bytes of a line of the cache.
 ALIGNED = 16
 
@@ -25,6 +31,8 @@ def chain_of(module, row_shape):
     chain : list of tuple (str, str or None, bool), or None
         For each linear layer the names of its weight and bias, and whether a ReLU follows.
     """
+    if any(getattr(nn.modules.module, hooks) for hooks in _GLOBAL_HOOKS):
+        return None
     chain, is_flat = [], len(row_shape) == 1
     for name, layer in _leaves(module):
         if have_hooks(layer) or "forward" in vars(layer):

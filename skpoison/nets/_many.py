@@ -86,20 +86,30 @@ def fit_many(
     >>> [net.classes_.size for net in fit_many(nets, [(X / 16, y)] * 5)]
     [10, 10, 10, 10, 10]
     """
-    nets, data = list(nets), [tuple(part) for part in data]
+    return fit_stacked(nets, data, fused, verbose)
+
+
+def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
+    """What `fit_many` does; `reason_of` may give another why a net that has begun is left alone."""
+    nets, data = list(nets), list(data)
     if len(nets) != len(data):
         raise ValueError(f"`data` must have a tuple for each of {len(nets)} nets, got {len(data)}")
+    for part in data:
+        if not isinstance(part, (tuple, list)) or len(part) not in (1, 2, 4):
+            size = f" of length {len(part)}" if isinstance(part, (tuple, list)) else ""
+            raise ValueError(
+                "`data` must have tuples (X, y), (X, y, X_val, y_val) or (Dataset,), got a "
+                f"{type(part).__name__}{size}"
+            )
     if not all(isinstance(net, NetClassifier) for net in nets):
         raise TypeError("`nets` must be instances of NetClassifier, got others")
     if len({id(net) for net in nets}) < len(nets):
         raise ValueError("`nets` must be different objects, got one of them twice")
-    if not isinstance(fused, (bool, np.bool_)):
+    fused = bool(fused) if isinstance(fused, np.bool_) else fused
+    if not isinstance(fused, bool):
         check_choice(fused, "fused", ("auto",))
-    groups: dict[Any, list] = {}
-    alone: dict[Any, Any] = {}
-    shared: dict[Any, Any] = {}
-    seen: set[int] = set()
-    waiting = {}
+    groups, alone, shared, waiting = {}, {}, {}, {}
+    seen = set()
     try:
         for net, part in zip(nets, data, strict=True):
             reason = "`fused` is False" if fused is False else _reason_of_settings(net)
@@ -115,6 +125,7 @@ def fit_many(
                 _reason_of_callbacks(net, seen)
                 or _reason_of_module(net)
                 or _reason_of_batches(net, len(begun[0]))
+                or reason_of(net)
             )
             if reason is None:
                 groups.setdefault(_architecture(net, len(begun[0])), []).append((net, begun))

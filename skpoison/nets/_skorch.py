@@ -105,7 +105,11 @@ class SkorchHooks(NeuralNetClassifier):
 
     def initialize(self):
         """Make new, untrained components, as skorch does."""
-        self._generator_ = check_random_state(self.random_state)
+        generator = check_random_state(self.random_state)
+        if generator is self.random_state or self.random_state is None:
+            # One that others draw from, too: what they do in between must not matter.
+            generator = np.random.RandomState(generator.randint(2**31 - 1))
+        self._generator_ = generator
         # skorch would empty the history in place; a fit that fails gives the old one back.
         self.history_ = None
         return super().initialize()

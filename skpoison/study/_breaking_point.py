@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state, indexable
 
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
-from ._curve import Drop, RobustnessCurve, corrected_interval
+from ._curve import Drop, RobustnessCurve, check_curve, corrected_interval
 from ._robustness import robustness_curve
 
 
@@ -119,6 +119,8 @@ def breaking_point(
         if any(given is not None for given in (X, y, attack, max_budget, cv)) or study_kw:
             raise ValueError("a curve must be given alone, with `value`, got data or an attack")
         return _of_curve(estimator, value, drop, confidence)
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(f"`estimator` must be a classifier or a RobustnessCurve, got {estimator!r}")
     check_int(n_steps, "n_steps", low=1)
     max_budget = check_real(max_budget, "max_budget")
     if not max_budget > 0:
@@ -133,7 +135,10 @@ def breaking_point(
     splits = list(check_cv(cv, y, classifier=True).split(X, y))
     seed = check_random_state(random_state).randint(2**31 - 1)
     # Nothing but the budget varies: a parameter of the victim at the value that it has.
-    name, at = min(estimator.get_params(deep=False).items(), key=lambda item: item[0])
+    params = estimator.get_params(deep=False)
+    if not params:
+        raise ValueError(f"`estimator` must have a parameter, got {estimator!r}")
+    name, at = min(params.items(), key=lambda item: item[0])
 
     def scores(attack):
         curve = robustness_curve(
@@ -147,6 +152,7 @@ def breaking_point(
             random_state=seed,
             **study_kw,
         )
+        check_curve(curve)
         return curve, curve.scores["attack"][0]
 
     _, clean = scores(None)
@@ -158,7 +164,7 @@ def breaking_point(
 
     try_budget(max_budget)
     for which in ("mean", "high", "low"):
-        _bisect(drops, which, drop, max_budget / 2**n_steps, try_budget)
+        _bisect(drops, which, drop, math.ldexp(max_budget, -n_steps), try_budget)
     return _point(drops, drop)
 
 
@@ -168,10 +174,12 @@ def _bisect(drops, which, drop, tolerance, try_budget):
         end = _first(drops, which, drop)
         if math.isinf(end):
             return
-        start = max(budget for budget in drops if budget < end)
-        if end - start <= tolerance * (1 + 1e-9):
+        start = max((budget for budget in drops if budget < end), default=end)
+        middle = (start + end) / 2
+        # At last there is no number between two neighbours.
+        if end - start <= tolerance * (1 + 1e-9) or middle in drops:
             return
-        try_budget((start + end) / 2)
+        try_budget(middle)
 
 
 def _first(drops, which, drop):
@@ -203,6 +211,10 @@ def budgets_of(curve):
             "`curve` must have attacks that are named by their budgets >= 0 ('0', '0.1'), got "
             f"{list(curve.scores)}"
         ) from None
+    if len(set(budgets.values())) < len(budgets):
+        raise ValueError(
+            f"`curve` must have attacks of different budgets, got {list(curve.scores)}"
+        )
     if 0.0 not in budgets.values():
         raise ValueError(
             f"`curve` must have an attack '0', clean training, got {list(curve.scores)}"
