@@ -111,6 +111,25 @@ def test_a_generator_that_nets_share_gives_what_it_gives_one_by_one(digits):
         assert_close(net, other.fit(*part))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_row_that_no_batch_has_does_no_harm():
+    # Fails if batches are filled up with a row whose products overflow: 0 times inf is NaN.
+    X, y = np.random.default_rng(0).random((5, 16)).astype(np.float32), np.arange(5) % 2
+    X[0] = 3.3e38
+    options = {"lr": 1e-3, "batch_size": 3, "max_epochs": 1}
+    without = np.r_[np.zeros((1, 16), np.float32), X[1:]]
+    n_unused = 0
+    for k in range(30):
+        net, alone, other = (make_nets(k + 1, **options)[k] for _ in range(3))
+        alone.fit(X, y)
+        if alone.history_[-1, "train_loss"] != other.fit(without, y).history_[-1, "train_loss"]:
+            continue
+        n_unused += 1
+        fit_many([net], [(X, y)], fused=True)
+        assert_close(net, alone)
+    assert n_unused > 5
+
+
 def test_numpys_false_is_false(digits, capsys):
     fit_many(make_nets(3), make_data(digits, 3), fused=np.False_, verbose=1)
     assert "3 nets are fitted one by one: `fused` is False" in capsys.readouterr().out

@@ -204,6 +204,8 @@ class Stack:
         return loss
 
     def _chain_step(self, slices, X, labels, rates):
+        # Rows that count for nothing are copies of one that may be too large for any product.
+        X[:, self.n_rows :] = 0
         alone = len(X) == 1
         if alone:
             # MKL multiplies a single matrix by other rules: the last net gets a double.
