@@ -4,6 +4,7 @@ A failure names the parameter, the rule and the value: "`budget` must be >= 0, g
 """
 
 import math
+import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -24,6 +25,20 @@ def unchanged_by(errors, estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+@contextmanager
+def without_names():
+    """Show rows without names to an estimator that may know its features by name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield
+
+
+def rows_in_share(fraction, n_rows):
+    """How many whole rows a share of them is."""
+    # 0.29 times 100 is 28.999999999999996 in binary.
+    return math.floor(fraction * n_rows + 1e-9)
 
 
 def check_real(value, name, *, low=None, high=None):
@@ -124,8 +139,8 @@ def check_rows(estimator, X, *, reset):
         X = X.astype(np.result_type(X.dtype, np.float32))
     # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
     # Sums run along memory: in C order, for their rounding not to depend on how X lies there.
-    dtype = np.float64 if X.dtype.itemsize > 8 else X.dtype.newbyteorder("=")
     is_wider = X.dtype.itemsize > 8
+    dtype = np.float64 if is_wider else X.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
         X = X.astype(dtype, order="C", copy=False)
     if is_wider and not np.isfinite(X).all():

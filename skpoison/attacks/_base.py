@@ -1,6 +1,5 @@
 """What all attacks share: the base checks the data and holds the budget, an attack is one hook."""
 
-import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from typing import Self
@@ -20,6 +19,7 @@ from .._validation import (
     check_real,
     check_rows,
     like,
+    rows_in_share,
     unchanged_by,
 )
 from ._projections import PROJECTIONS, row_norms
@@ -305,8 +305,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         return float(self.budget) * (np.sqrt(n_rows) if self.norm == "l2,1" else 1.0)
 
     def _n_changeable(self, n_rows):
-        # 0.29 times 100 is 28.999999999999996 in binary.
-        return math.floor(self.max_fraction * n_rows + 1e-9)
+        return rows_in_share(self.max_fraction, n_rows)
 
     def _poison(self, X, y, random_state, out=None):
         out = self._check_out(out, X)

@@ -14,11 +14,12 @@ from .._validation import (
     check_labels,
     check_rows,
     encode_labels,
+    without_names,
 )
 from ._base import BaseFeatureAttack, parts_of
-from ._pga import drop_outward
+from ._pga import auto_steps, drop_outward, times
 from ._projections import PROJECTIONS, row_norms
-from ._surrogate import fit_surrogate, logits_of, parameters_of
+from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
 
 
 class GradientMatching(BaseFeatureAttack):
@@ -167,8 +168,7 @@ class GradientMatching(BaseFeatureAttack):
         """The targets' rows, of the dtype of X, and wanted labels, checked."""
         rows, labels = self._pair()
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "X does not have valid feature names")
+            with without_names():
                 rows = check_rows(self, rows, reset=False)
             labels, _ = check_labels(labels, len(rows), min_classes=1)
             check_inside(rows, check_interval(self.clip, "clip"), "clip")
@@ -202,8 +202,7 @@ class GradientMatching(BaseFeatureAttack):
         if size and self.budget and not self.n_iter_:
             warnings.warn(
                 "GradientMatching changed nothing: the gradients of `surrogate` do not depend on "
-                "the rows that it may change, as if it told one class with certainty whatever the "
-                "features. It may need scaled features, or training.",
+                f"the rows that it may change, {FLAT}",
                 ConvergenceWarning,
                 stacklevel=6,
             )
@@ -225,12 +224,9 @@ class GradientMatching(BaseFeatureAttack):
             sizes = row_norms(gradient)
             if not sizes.any():
                 return delta.cpu().numpy()
-            length = 8 * radius / self.max_iter * (1 - self.n_iter_ / self.max_iter)
-            share = sizes / sizes.sum() if self.norm == "l2,1" else (sizes > 0).astype(float)
-            factors = np.divide(share * length, sizes, where=sizes > 0, out=np.zeros_like(sizes))
-            factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
-            moved = delta + gradient * factors.reshape(-1, *[1] * (delta.ndim - 1))
-            delta = PROJECTIONS[self.norm](moved, radius)
+            lengths = auto_steps(self.norm, sizes, radius, self.n_iter_, self.max_iter)
+            factors = np.divide(lengths, sizes, where=sizes > 0, out=np.zeros_like(sizes))
+            delta = PROJECTIONS[self.norm](delta + times(gradient, factors), radius)
             if box is not None:
                 delta = (rows + delta).clamp_(*box).sub_(rows)
             self.n_iter_ += 1

@@ -11,7 +11,7 @@ from .._validation import check_choice, check_int, check_real
 from ._base import BaseFeatureAttack, parts_of
 from ._losses import LOSSES
 from ._projections import LOWERINGS, factors_of, row_norms
-from ._surrogate import fit_surrogate, logits_of
+from ._surrogate import FLAT, fit_surrogate, logits_of
 
 
 class CleanLabelPGA(BaseFeatureAttack):
@@ -162,10 +162,7 @@ class CleanLabelPGA(BaseFeatureAttack):
                 "`max_iter`."
             )
             if not self.n_iter_:
-                reason = (
-                    "The loss of `surrogate` has no slope at any row, as if it told one class with "
-                    "certainty whatever the features. It may need scaled features, or training."
-                )
+                reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
             warnings.warn(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
@@ -261,14 +258,14 @@ class CleanLabelPGA(BaseFeatureAttack):
             inverse = np.divide(1, slopes, where=slopes > 0, out=np.zeros(len(slopes)))
             for part in self._parts(moving):
                 # Two products: the inverse of a tiny slope times the length may overflow.
-                unit = _times(scratch[part], inverse[part])
-                moved = _times(unit, lengths[part]).add_(delta[part])
+                unit = times(scratch[part], inverse[part])
+                moved = times(unit, lengths[part]).add_(delta[part])
                 norms[part] = row_norms(moved)
                 scratch[part] = moved
             info = torch.finfo(gradient.dtype)
             factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, info)
             for part in self._parts(moving):
-                moved = _times(scratch[part], factors[part])
+                moved = times(scratch[part], factors[part])
                 if box is not None:
                     position = rows[part]
                     moved = (position + moved).clamp_(*box).sub_(position)
@@ -289,10 +286,7 @@ class CleanLabelPGA(BaseFeatureAttack):
         """How far each row goes along its gradient."""
         if self.step_size != "auto":
             return slopes * self.step_size
-        length = 8 * radius / self.max_iter * (1 - step / self.max_iter)
-        if self.norm == "l2,1":
-            return slopes / slopes.sum() * length
-        return np.where(slopes > 0, length, 0)
+        return auto_steps(self.norm, slopes, radius, step, self.max_iter)
 
     def _record(self, loss):
         self.loss_curve_.append(float(loss))
@@ -343,7 +337,16 @@ class Rows:
         self.values[part] = rows
 
 
-def _times(rows, factors):
+def auto_steps(norm, slopes, radius, step, max_iter):
+    """The length of each row's step: falling linearly to 0, all of them four times the bound."""
+    length = 8 * radius / max_iter * (1 - step / max_iter)
+    if norm == "l2,1":
+        return slopes / slopes.sum() * length
+    return np.where(slopes > 0, length, 0)
+
+
+def times(rows, factors):
+    """Rows, each multiplied by a number of its own."""
     factors = torch.as_tensor(factors, dtype=rows.dtype, device=rows.device)
     return rows * factors.reshape(-1, *[1] * (rows.ndim - 1))
 

@@ -1,7 +1,5 @@
 """The clean model that an attack looks at: what it scores, differentiably where that is asked."""
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -9,8 +7,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._seeding import seed_estimator
-from .._validation import encode_labels
+from .._validation import encode_labels, without_names
 from ._base import parts_of
+
+# What may be the matter with one that an attack finds no use for.
+FLAT = (
+    "as if it told one class with certainty whatever the features. It may need scaled features, or "
+    "training."
+)
 
 
 def fit_surrogate(surrogate, X, y, random_state, *, differentiable=True):
@@ -40,9 +44,8 @@ def logits_of(surrogate, X):
         return surrogate.logits
     logits = _LinearLogits(surrogate)
     sample = X[:16].reshape(min(len(X), 16), -1).astype(np.float64)
-    with warnings.catch_warnings():
-        # A frozen surrogate may know its features by name; rows have none.
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
+    # A frozen surrogate may know its features by name.
+    with without_names():
         expected = np.asarray(surrogate.decision_function(sample))
     with torch.no_grad():
         actual = logits(torch.tensor(sample)).numpy()
@@ -72,9 +75,7 @@ def scores_of(surrogate, X):
 
     Of what it has the first: logits, a decision function, or probabilities, of which the logarithm.
     """
-    with warnings.catch_warnings():
-        # A frozen surrogate may know its features by name; rows have none.
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
+    with without_names():
         return _scores_of(surrogate, X)
 
 

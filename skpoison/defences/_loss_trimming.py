@@ -14,6 +14,7 @@ from .._validation import (
     check_real,
     check_rows,
     encode_labels,
+    rows_in_share,
     unchanged_by,
 )
 
@@ -121,8 +122,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             rows = check_rows(self, X, reset=True)
             labels, _ = check_labels(y, len(rows))
             random_state = check_random_state(self.random_state)
-            # 0.29 times 100 is 28.999999999999996 in binary.
-            n_kept = len(rows) - int(fraction * len(rows) + 1e-9)
+            n_kept = len(rows) - rows_in_share(fraction, len(rows))
             kept = np.arange(len(rows))
             model = self._fit_on(rows, labels, random_state)
             for _ in range(n_rounds):

@@ -110,10 +110,9 @@ class Stack:
 
     def _place_rows(self):
         """Where the rows that members draw for an epoch lie in (member, batch, place)."""
-        shape = len(self.members), self.members[0].n_batches, self.size
-        is_there = torch.zeros(shape, dtype=torch.bool)
-        for places, member in zip(is_there, self.members, strict=True):
-            places[: member.n_batches, : self.n_rows] = True
+        n_batches = torch.tensor([member.n_batches for member in self.members])
+        has_batch = torch.arange(self.members[0].n_batches) < n_batches[:, None]
+        is_there = has_batch[..., None] & (torch.arange(self.size) < self.n_rows)
         self.places = is_there.flatten().nonzero().squeeze(1).to(self.rows.device)
 
     def train(self):
