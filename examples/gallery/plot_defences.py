@@ -26,16 +26,16 @@ victim = LogisticRegression(C=1.0, max_iter=500)
 # A partition ensemble puts each training row into one partition by a hash of its features, trains a
 # clone on each partition and lets them vote. `certify` says how many rows may be inserted, removed
 # or relabelled before a prediction can change, whoever chooses them.
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+_, ax = plt.subplots(layout="constrained")
 for n_partitions in (1, 10, 30, 100):
     ensemble = PartitionEnsemble(victim, n_partitions, random_state=0).fit(X_train, y_train)
     is_right, radius = ensemble.predict(X_test) == y_test, ensemble.certify(X_test)
     certified = [(is_right & (radius >= r)).mean() for r in range(40)]
-    left.plot(certified, label=f"{n_partitions} partitions")
+    ax.plot(certified, label=f"{n_partitions} partitions")
     accuracy, at_5 = certified[0], certified[5]
     print(f"{n_partitions:3d} partitions: accuracy {accuracy:.3f}, certified at 5 rows {at_5:.3f}")
-left.set(xlabel="Rows changed", ylabel="Certified accuracy", ylim=(0, 1))
-left.legend()
+ax.set(xlabel="Rows changed", ylabel="Certified accuracy", ylim=(0, 1))
+ax.legend()
 
 # %%
 # What an attack does to each of them is another matter: flips to the next class, at four rates.
@@ -45,6 +45,7 @@ defences = {
     "trimming": LossTrimming(victim, fraction=0.4),
 }
 rates = [0.0, 0.2, 0.3, 0.4]
+_, ax = plt.subplots(layout="constrained")
 for name, defence in defences.items():
     curve = robustness_curve(
         defence,
@@ -57,7 +58,7 @@ for name, defence in defences.items():
         random_state=0,
     )
     means = [curve.scores[str(rate)].mean() for rate in rates]
-    right.plot(rates, means, marker=".", label=name)
+    ax.plot(rates, means, marker=".", label=name)
     print(f"{name:14s} {np.round(means, 3)}")
-right.set(xlabel="Rate of flipped labels", ylabel="Accuracy on clean data", ylim=(0, 1))
-right.legend()
+ax.set(xlabel="Rate of flipped labels", ylabel="Accuracy on clean data", ylim=(0, 1))
+ax.legend()
