@@ -128,6 +128,11 @@ def write(args, figure_name, frame, figure, **facts):
     args.out.mkdir(parents=True, exist_ok=True)
     stem = f"{figure_name}_{args.dataset}_{args.scale}"
     frame.to_csv(args.out / f"{stem}.csv", index=False)
+    write_picture(args, stem, figure, **facts)
+
+
+def write_picture(args, stem, figure, **facts):
+    """Write the picture of a table that stands already, and how both were made."""
     figure.savefig(args.out / f"{stem}.png", dpi=150, bbox_inches="tight")
     own, children = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
