@@ -9,7 +9,9 @@ import statistics
 import time
 from pathlib import Path
 
-PACKAGES = ("skpoison", "torch", "scikit-learn", "skorch", "numpy", "joblib")
+import skpoison
+
+PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "joblib")
 
 
 def parse(description, **defaults):
@@ -65,7 +67,9 @@ def compare(rows, what, ours, seconds, goal=""):
 
 def write(args, name, rows, **more):
     """Write rows with all that is needed to judge them."""
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    # Not from its metadata: the package need not be installed.
+    versions = {"skpoison": skpoison.__version__}
+    versions |= {package: importlib.metadata.version(package) for package in PACKAGES}
     machine = {
         "platform": platform.platform(),
         "processor": next(

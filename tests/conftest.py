@@ -16,6 +16,14 @@ from sklearn.datasets import load_digits
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
 @pytest.fixture(scope="session")
 def digits():
     """300 digits in [0, 1] and their labels, read-only: a test that writes to them fails."""

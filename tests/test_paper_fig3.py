@@ -1,17 +1,25 @@
-"""Figure 3's script at the scale "smoke": what it writes, and that a killed run goes on."""
+"""Figure 3's script at the scale "smoke": what it writes, that a killed run goes on, bad tables."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pytest
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "paper" / "fig3_width.py"
+STEM = "fig3_width_mnist_first_smoke"
+ATTACKS = ["clean", "A, C = 51.64", "B, B = 3", "C, beta = 0.3"]
+# What differs between two runs that do the same.
+TIMES = ["fit_time", "seconds", "commit"]
 
-# Runs the script, with a line a finished fit in a log, and kills itself when another begins.
+# Runs the script, with a line a finished epoch (or surrogate) in a log, and kills itself when the
+# one after `limit` begins; a negative limit counts finished cells instead.
 COUNTING = """
 import os, runpy, signal, sys
 from skpoison import NetClassifier
@@ -19,7 +27,7 @@ from skpoison import NetClassifier
 script, log, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 sys.argv[:] = sys.argv[:1] + sys.argv[4:]
 sys.path.insert(0, os.path.dirname(script))
-train = NetClassifier._train
+train, replace = NetClassifier._train, os.replace
 
 def counted(self, *args):
     done = len(open(log).readlines()) if os.path.exists(log) else 0
@@ -30,9 +38,16 @@ def counted(self, *args):
         print(type(self).__name__, file=file)
     return self
 
-NetClassifier._train = counted
+def counted_replace(source, target):
+    replace(source, target)
+    if str(target).endswith(".csv"):
+        if len(open(target).readlines()) - 1 == -limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+NetClassifier._train, os.replace = counted, counted_replace
 runpy.run_path(script, run_name="__main__")
 """
+NEVER = 10**6
 
 
 def run_script(*arguments, before=(SCRIPT,)):
@@ -46,63 +61,292 @@ def run_script(*arguments, before=(SCRIPT,)):
     )
 
 
-def check_files(folder, dataset, attacks):
-    """Check the four files of a run at the scale "smoke"; returns the table of fits."""
-    frame = pd.read_csv(folder / f"fig3_width_{dataset}_smoke.csv")
+def read(folder, stem=STEM):
+    """The table of a run, its other files checked."""
+    frame = pd.read_csv(folder / f"{stem}.csv")
+    report = json.loads((folder / f"{stem}.json").read_text())
+    assert report["cells_left"] == 0
+    assert set(report["shapes"]["paper, constant"]) == set(frame["attack"])
+    assert {"versions", "machine", "wall_time_s", "cpu_time_s", "command"} <= report.keys()
+    assert (folder / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((folder / stem).glob("*.npz"))) == len(frame)
+    assert not list((folder / stem).glob("*.checkpoint"))
+    return frame
+
+
+def arrays_of(folder):
+    """The arrays of all cells, by file and name."""
+    found = {}
+    for path in sorted((folder / STEM).glob("*.npz")):
+        with np.load(path) as arrays:
+            found |= {(path.name, name): arrays[name] for name in arrays}
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from start to end: its folder, and how often a net was trained."""
+    folder = tmp_path_factory.mktemp("whole")
+    log = folder / "log"
+    arguments = ("-c", COUNTING, SCRIPT, log, str(NEVER), "--recipe", "first", "--out", folder)
+    result = run_script(*arguments, before=())
+    assert result.returncode == 0, result.stderr
+    assert "one fold or seed cannot say whether a U" in result.stdout
+    return folder, len(log.read_text().splitlines())
+
+
+def test_what_a_run_writes(whole):
+    folder, n_trained = whole
+    frame = read(folder)
     assert not frame.duplicated(["protocol", "attack", "width"]).any()
-    assert sorted(frame["attack"].unique()) == attacks
-    n_fits = frame["protocol"].value_counts()
-    assert n_fits["paper"] == len(attacks) * 3
-    assert n_fits.get("honest", len(attacks)) == len(attacks) * 1
+    # The order that makes a prefix useful: all conditions at a width, one width after the other.
+    expected = [(w, a) for w in (16, 64, 4, 16) for a in ATTACKS]
+    assert list(zip(frame["width"], frame["attack"], strict=True)) == expected
+    assert list(frame["protocol"]) == ["paper"] * 12 + ["honest"] * 4
+    # Six epochs a cell; surrogates of A and B under either protocol, not once a width.
+    assert n_trained == 16 * 6 + 2 * 2
     assert frame["score"].between(0, 1).all()
-    report = json.loads((folder / f"fig3_width_{dataset}_smoke.json").read_text())
-    assert report["arguments"]["dataset"] == dataset
-    assert set(report["shapes (paper)"]) == set(frame["attack"])
-    assert {"versions", "machine", "wall_time_s", "cpu_time_s", "settings"} <= report.keys()
-    picture = (folder / f"fig3_width_{dataset}_smoke.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    classes = pd.read_csv(folder / f"fig3_by_class_{dataset}_smoke.csv")
+    assert frame.query("attack == 'clean' and width == 64")["score"].item() > 0.6
+    assert (frame.query("attack == 'clean'")["spent"] == 0).all()
+    assert (frame[frame["attack"].str[0].isin(["A", "B"])]["spent"] > 0.9).all()
+    assert set(frame["device"]) == {"cpu"}
+    assert set(frame["recipe"]) == {"first"}
+    # The mean perturbation of a row that C = 800 is at n = 60,000.
+    budget = frame.loc[frame["attack"].str[0] == "A", "budget"].iloc[0]
+    assert budget / np.sqrt(250) == pytest.approx(800 / np.sqrt(60_000))
+
+
+def test_what_a_cell_keeps(whole):
+    # Fails if hits are not those of the epoch that is kept, or of other rows.
+    folder, _ = whole
+    frame = read(folder)
+    for row in frame.to_dict("records"):
+        (path,) = (folder / STEM).glob(
+            f"{row['protocol']}_{row['attack'].split(',')[0]}*_{row['width']}_0_0_constant.npz"
+        )
+        with np.load(path) as arrays:
+            hits = np.unpackbits(arrays["test_hits"], count=int(arrays["n_test"]))
+            n_fitted = int(arrays["n_fitted"])
+            fitted = np.unpackbits(arrays["train_hits"], count=n_fitted)
+            changed = np.unpackbits(arrays["train_changed"], count=n_fitted)
+            history = arrays["held_out_accuracy"]
+            assert hits.mean() == pytest.approx(row["score"], abs=1e-12)
+            assert arrays["test_accuracy"][row["best_epoch"]] == hits.mean()
+            assert fitted.mean() == pytest.approx(row["train_score"], abs=1e-12)
+            assert int(np.argmax(history)) == row["best_epoch"]
+            assert len(history) == 6
+            loss = arrays["train_loss"][row["best_epoch"]]
+            assert loss == pytest.approx(row["train_loss"], rel=1e-12)
+            assert len(arrays["parameter"]) == len(arrays["distance"]) == 8
+            assert (arrays["distance"] > 0).all()
+        assert n_fitted == (200 if row["protocol"] == "paper" else 160)
+        share = {"c": 0, "A": None, "B": 1, "C": 0.3}[row["attack"][0]]
+        if share is not None:
+            assert changed.mean() == pytest.approx(share, abs=0.12 if share == 0.3 else 0.01)
+    classes = pd.read_csv(folder / f"{STEM.replace('width', 'by_class')}.csv")
     assert len(classes) == len(frame) * 10
-    assert (classes.loc[classes["attack"] == "clean", "lost"] == 0).all()
-    return frame, classes
+    assert (classes.query("attack == 'clean'")["lost"] == 0).all()
 
 
-def test_a_killed_run_goes_on(tmp_path):
-    # Fails if a finished fit or attack is repeated, or comes back as another number.
-    def counted(name, limit):
-        files = ("--out", tmp_path / name, "--memory", tmp_path / f"memory of {name}")
-        arguments = ("-c", COUNTING, SCRIPT, tmp_path / f"{name}.log", str(limit), *files)
-        return run_script(*arguments, before=())
+def test_a_killed_run_goes_on(whole, tmp_path):
+    # Fails if a finished cell or epoch is repeated, or comes back as another number.
+    folder, n_trained = whole
+    log = tmp_path / "log"
 
-    def n_fits(name):
-        return len((tmp_path / f"{name}.log").read_text().splitlines())
+    def counted(limit):
+        options = ("--recipe", "first", "--checkpoint-seconds", "0", "--out", tmp_path)
+        return run_script("-c", COUNTING, SCRIPT, log, str(limit), *options, before=())
 
-    whole = counted("whole", -1)
-    assert whole.returncode == 0, whole.stderr
-    attacks = ["A, C = 32", "B, B = 3", "C, beta = 0.3", "clean"]
-    frame, classes = check_files(tmp_path / "whole", "mnist", attacks)
-    # Surrogates of A and B under either protocol, nets at 3 widths and at 1, the one looked at.
-    assert n_fits("whole") == 2 * 2 + 4 * (3 + 1) + 1
-    assert frame.loc[(frame["attack"] == "clean") & (frame["width"] == 64), "score"].item() > 0.3
-
-    killed = counted("killed", 7)
-    assert killed.returncode == -signal.SIGKILL
-    assert n_fits("killed") == 7
-    assert not (tmp_path / "killed").exists()
-    again = counted("killed", -1)
-    assert again.returncode == 0, again.stderr
-    assert n_fits("killed") == n_fits("whole")
-    frame_again, classes_again = check_files(tmp_path / "killed", "mnist", attacks)
+    seed = random.randrange(10**6)
+    draw = random.Random(seed)
+    # In a cell (an epoch that is not its first), then between two cells further on. The surrogates
+    # of A and B are among the first 16 trainings, those of the honest protocol come after 74.
+    in_a_cell = next(k for k in iter(lambda: draw.randrange(20, 74), None) if (k - 2) % 6)
+    between = draw.randrange((in_a_cell - 2) // 6 + 1, 16)
+    place = f"seed {seed}: killed in training {in_a_cell} and after cell {between}"
+    assert counted(in_a_cell).returncode == -signal.SIGKILL, place
+    assert len(pd.read_csv(tmp_path / f"{STEM}.csv")) == (in_a_cell - 2) // 6
+    assert len(list((tmp_path / STEM).glob("*.checkpoint"))) == 1, place
+    assert counted(-between).returncode == -signal.SIGKILL, place
+    assert len(pd.read_csv(tmp_path / f"{STEM}.csv")) == between
+    assert counted(NEVER).returncode == 0, place
+    frame, again = read(folder), read(tmp_path)
     pd.testing.assert_frame_equal(
-        frame_again.drop(columns="fit_time"), frame.drop(columns="fit_time"), check_exact=True
+        again.drop(columns=TIMES), frame.drop(columns=TIMES), check_exact=True
     )
-    pd.testing.assert_frame_equal(classes_again, classes, check_exact=True)
+    arrays, arrays_again = arrays_of(folder), arrays_of(tmp_path)
+    assert arrays.keys() == arrays_again.keys()
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(arrays_again[name], values, err_msg=str(name))
+    # Only surrogates were trained again: at most two at each new start.
+    assert 0 <= len(log.read_text().splitlines()) - n_trained <= 4
+
+
+def test_a_table_goes_on_elsewhere(whole, tmp_path):
+    # Fails if the table alone is not enough, or if finished cells cost a training.
+    folder, _ = whole
+    lines = (folder / f"{STEM}.csv").read_text().splitlines(keepends=True)
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / f"{STEM}.csv").write_text("".join(lines[:9]))
+    options = ("--recipe", "first", "--out", tmp_path / "here", "--take", there)
+    status = run_script(*options, "--status")
+    assert status.returncode == 0, status.stderr
+    assert "8 of 16 cells are done" in status.stdout
+    assert "Left: 8 cells, about 0.0 hours" in status.stdout
+    result = run_script(*options, "--max-seconds", "0")
+    assert result.returncode == 0, result.stderr
+    assert "Stopped between cells" in result.stdout
+    assert (tmp_path / "here" / f"{STEM}.csv").read_text() == "".join(lines[:9])
+    assert (tmp_path / "here" / f"{STEM}.png").exists()
+
+
+def damaged(lines, damage):
+    """A table with something wrong, and what the error must say."""
+    fields = lines[3].split(",")
+    if damage == "other epochs":
+        return [line.replace(",6,6,", ",7,6,") for line in lines], ["line 2", "`epochs`", "6", "7"]
+    if damage == "other budget":
+        line = lines[2].replace(",51.6397", ",61.6397")
+        return [*lines[:2], line, *lines[3:]], ["line 3", "`budget`", "61.6", "51.6"]
+    if damage == "other recipe":
+        return [line.replace(",first,", ",second,") for line in lines], ["`recipe`", "'second'"]
+    if damage == "truncated row":
+        return [*lines[:3], ",".join(fields[:6])], ["line 4", "cut off", "got 5"]
+    if damage == "truncated last field":
+        return [*lines[:3], lines[3][:-5]], ["line 4", "cut off"]
+    if damage == "a word for a number":
+        return [*lines[:3], lines[3].replace(",16,0,0,", ",wide,0,0,")], ["line 4", "'wide'"]
+    if damage == "a cell twice":
+        return [*lines, lines[3]], ["line 18", "another cell"]
+    if damage == "other columns":
+        return ["attack,width\n", "clean,4\n"], ["columns", "protocol", "attack, width"]
+    if damage == "empty":
+        return [], ["columns", "an empty file"]
+    raise AssertionError(damage)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "other epochs",
+        "other budget",
+        "other recipe",
+        "truncated row",
+        "truncated last field",
+        "a word for a number",
+        "a cell twice",
+        "other columns",
+        "empty",
+    ],
+)
+def test_a_bad_table_is_refused_and_left(whole, cells, tmp_path, damage):
+    # Fails if a cell of other settings is taken for ours, or if the refusal costs a row.
+    module, wanted = cells
+    folder, _ = whole
+    lines = (folder / f"{STEM}.csv").read_text().splitlines(keepends=True)
+    bad, words = damaged(lines, damage)
+    text = "".join(bad)
+    (tmp_path / f"{STEM}.csv").write_text(text)
+    with pytest.raises(module.TableError) as error:
+        module.CellTable(tmp_path, STEM).missing(wanted)
+    for word in (*words, str(tmp_path)):
+        assert word in str(error.value)
+    assert (tmp_path / f"{STEM}.csv").read_text() == text
+    if damage == "other epochs":
+        result = run_script("--recipe", "first", "--out", tmp_path)
+        assert result.returncode == 1
+        assert "fig3_width.py: error: " in result.stderr
+        assert "`epochs`" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert (tmp_path / f"{STEM}.csv").read_text() == text
+
+
+@pytest.fixture
+def cells(whole, monkeypatch):
+    """The module of the table, and the cells of the whole run as they were wanted."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import _cell_table
+
+    folder, _ = whole
+    names = _cell_table.KEY | _cell_table.SETTINGS
+    rows = _cell_table.read_rows(folder / f"{STEM}.csv")
+    yield _cell_table, [{name: row[name] for name in names} for row in rows]
+    sys.modules.pop("_cell_table")
+
+
+def test_settings_may_differ_where_the_rate_does(whole, cells, tmp_path):
+    module, wanted = cells
+    table = module.CellTable(tmp_path, STEM)
+    table.take(whole[0])
+    assert table.missing(wanted) == []
+    others = [{**cell, "lr_rule": "last/width", "epochs": 60} for cell in wanted]
+    assert table.missing(others) == others
+    # What is no setting does not count.
+    rows = [{**row, "commit": "other", "device": "a GPU", "seconds": 1.0} for row in table.rows()]
+    table.path.write_text(module.text_of(rows))
+    assert table.missing(wanted) == []
+    # A second run that finished the same cell adds nothing.
+    before = table.path.read_text()
+    table.append(rows[0], test_hits=np.zeros(1))
+    assert table.path.read_text() == before
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = run_script("--recipe", "first", "--out", tmp_path / "file")
+    assert result.returncode == 1
+    assert "`--out` must be a folder that can be written" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_checkpoint_of_other_settings_or_bytes_is_not_used(monkeypatch, tmp_path):
+    # Fails if a fit goes on from another fit's checkpoint, or breaks at a damaged one.
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import _resumable_fit
+
+    from skpoison import MLP, NetClassifier
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    path = tmp_path / "a.checkpoint"
+
+    def fitted(epochs, settings):
+        net = NetClassifier(MLP, max_epochs=1, batch_size=16, random_state=0, classes=[0, 1])
+        data = [(X, y)] * 3
+        options = {"patience": 9, "checkpoint": path, "settings": settings, "every": 0}
+        return _resumable_fit.fit(net, *data, epochs=epochs, **options)
+
+    expected = fitted(3, "a").train_loss
+    path.unlink()
+    fitted(2, "b")
+    assert fitted(3, "a").train_loss == expected
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.warns(RuntimeWarning, match="cannot be read"):
+        assert fitted(3, "a").train_loss == expected
+    sys.modules.pop("_resumable_fit")
 
 
 def test_cifar10_and_other_budgets(tmp_path):
     result = run_script(
-        *("--dataset", "cifar10", "--protocols", "paper", "--out", tmp_path, "--seeds", "1"),
+        *("--dataset", "cifar10", "--protocols", "paper", "--out", tmp_path, "--widths", "4"),
         *("--corruption-rates", "16", "--row-budgets", "--flip-rates", "0.3", "0.5"),
     )
     assert result.returncode == 0, result.stderr
-    check_files(tmp_path, "cifar10", ["A, C = 16", "C, beta = 0.3", "C, beta = 0.5", "clean"])
+    frame = read(tmp_path, "fig3_width_cifar10_second_smoke")
+    assert list(frame["attack"]) == ["clean", "A, C = 16", "C, beta = 0.3", "C, beta = 0.5"]
+
+
+def test_seeds_come_one_after_the_other(tmp_path):
+    # Fails if a prefix holds half of two seeds, or if seeds share flips and nets.
+    result = run_script(
+        *("--recipe", "second", "--protocols", "paper", "--out", tmp_path, "--seeds", "2"),
+        *("--corruption-rates", "--row-budgets", "--widths", "64", "16"),
+    )
+    assert result.returncode == 0, result.stderr
+    frame = read(tmp_path, "fig3_width_mnist_second_smoke")
+    assert list(frame["seed"]) == [0] * 4 + [1] * 4
+    assert list(frame["width"]) == [64, 64, 16, 16] * 2
+    assert frame.groupby(["attack", "width"])["train_loss"].nunique().min() == 2

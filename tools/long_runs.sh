@@ -6,11 +6,12 @@
 #   tools/long_runs.sh stop              between two epochs nothing is lost, in a short one seconds are
 #
 # tools/long_runs.txt says what is run. LONG_RUNS_LIST names another list, LONG_RUNS_PYTHON the Python
-# (default: that of .venv-test, else the one on the PATH), LONG_RUNS_OUT the folder of the tables.
+# (default: that of .venv-test, else the one on the PATH), LONG_RUNS_OUT the folder of the tables,
+# LONG_RUNS_STATE the folder of log and copies (default: .long_runs).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-state=$root/.long_runs
+state=${LONG_RUNS_STATE:-$root/.long_runs}
 list=${LONG_RUNS_LIST:-$root/tools/long_runs.txt}
 out=${LONG_RUNS_OUT:-$root/docs/results/fig3_width}
 python=${LONG_RUNS_PYTHON:-$root/.venv-test/bin/python}
@@ -34,6 +35,7 @@ start() {
     git archive HEAD skpoison examples | tar -x -C "$copy.new"
     mv "$copy.new" "$copy"
   fi
+  mkdir -p "$state"
   lines >"$state/list"
   # A group of its own: the shell may end, and `stop` reaches all of it.
   setsid nice -n 19 bash -c '
@@ -42,7 +44,7 @@ start() {
     export PYTHONPATH=$2 OMP_NUM_THREADS=$4
     while read -r script arguments; do
       # Split into words on purpose.
-      "$5" "$script" $arguments --threads "$4" --commit "$6" --out "$3" || echo "failed: $script $arguments"
+      "$5" "$script" $arguments --threads "$4" --commit "$6" --out "$3" </dev/null || echo "failed: $script $arguments"
     done <"$1/list"
     echo "All of the list was run."
   ' long_runs "$state" "$copy" "$out" "$threads" "$python" "$commit" >>"$state/log" 2>&1 </dev/null &
@@ -55,7 +57,7 @@ status() {
   while read -r script arguments; do
     echo
     echo "$script $arguments"
-    PYTHONPATH=$root "$python" "$script" $arguments --out "$out" --status
+    PYTHONPATH=$root "$python" "$script" $arguments --out "$out" --status </dev/null
   done < <(lines)
 }
 
@@ -69,5 +71,5 @@ case ${1:-} in
   start) start "${2:-}" ;;
   status) status ;;
   stop) stop ;;
-  *) sed -n '2,9p' "$0" | cut -c3- >&2; exit 2 ;;
+  *) sed -n '2,10p' "$0" | cut -c3- >&2; exit 2 ;;
 esac

@@ -1,8 +1,9 @@
 """A table of results that grows by a row a finished cell, and loses nothing when a run is killed.
 
-A cell is one fit: its key says which. A run appends each cell at once, and skips those that stand in
-the table with the same settings; so a run goes on from the table alone, on any machine. What a cell
-keeps besides its row (predictions, history) is a file of its own in the folder beside the table.
+A cell is one fit: its key says which. A run appends each cell at once, and skips those that stand
+in the table with the same settings; so a run goes on from the table alone, on any machine. What a
+cell keeps besides its row (predictions, history) is a file of its own in the folder beside the
+table.
 """
 
 import csv
@@ -233,6 +234,10 @@ def _parse(path, number, fields):
             "cut off or edited. Remove the line, and its cell is computed again."
         )
     try:
-        return {name: kind(text) for (name, kind), text in zip(COLUMNS.items(), fields, strict=True)}
+        return {
+            name: kind(text) for (name, kind), text in zip(COLUMNS.items(), fields, strict=True)
+        }
     except ValueError as error:
-        raise TableError(f"{path}, line {number}, must have numbers in its place: {error}") from None
+        raise TableError(
+            f"{path}, line {number}, must have numbers in its place: {error}"
+        ) from None

@@ -2,8 +2,8 @@
 Figure 3: clean accuracy against width, clean and under the three attacks
 =========================================================================
 
-Protocol "paper": a surrogate is trained on clean data, all of the training set is poisoned once, and
-of five stratified folds of it four train each net; the fifth, poisoned too, says which epoch is
+Protocol "paper": a surrogate is trained on clean data, all of the training set is poisoned once,
+and of five stratified folds of it four train each net; the fifth, poisoned too, says which epoch is
 kept, and ends the training. Scores are accuracies on the clean test set.
 
 Protocol "honest": the attacker is given only the rows that train the net (the four folds), at equal
@@ -14,12 +14,13 @@ linear surrogate, C = 800 and B = 3; ``--recipe second`` with a convolutional on
 that of a whole training set; for n rows it is C sqrt(n / N), so that the mean perturbation of a row
 S/n stays the same. beta is 0.3.
 
-A fit is a cell. Each finished cell is appended to the table ``OUT/fig3_width_DATASET_RECIPE_nN.csv``
-at once, and a cell that stands there is skipped: a run that was killed goes on, here or on another
-machine. A long fit also keeps a checkpoint after each epoch. Cells come in an order in which every
-prefix is useful: all conditions at one width after the other, the widths that show the shape first,
-then the next seed. Beside the table, each cell has a file with its hits on the test rows and on the
-training rows (packed bits), its history, and how far its parameters went.
+A fit is a cell. Each finished cell is appended to the table
+``OUT/fig3_width_DATASET_RECIPE_nN.csv`` at once, and a cell that stands there is skipped: a run
+that was killed goes on, here or on another machine. A long fit also keeps a checkpoint after each
+epoch. Cells come in an order in which every prefix is useful: all conditions at one width after the
+other, the widths that show the shape first, then the next seed. Beside the table, each cell has a
+file with its hits on the test rows and on the training rows (packed bits), its history, and how far
+its parameters went.
 """
 
 import math
@@ -239,7 +240,7 @@ class Study:
         began = time.perf_counter()
         train, held_out, changed, spent = self._data(cell)
         net = self._net(cell)
-        checkpoint = table.extras_path(cell).with_suffix(".checkpoint")
+        checkpoint = checkpoint_of(cell, table)
         progress = fit(
             net,
             train,
@@ -276,7 +277,7 @@ class Study:
             "test_accuracy": np.array(progress.test_accuracy),
             **distance_from_start(self._net(cell), progress),
         }
-        return row, extras, checkpoint
+        return row, extras
 
     def _net(self, cell):
         module, lr = VICTIMS[self.args.dataset]
@@ -332,6 +333,11 @@ class Study:
             }
             self.poisoned[key] = self.poison(X, y, kind, budget, seed, options)
         return self.poisoned[key]
+
+
+def checkpoint_of(cell, table):
+    """Where a cell's training is kept between epochs."""
+    return table.extras_path(cell).with_suffix(".checkpoint")
 
 
 def estimate(cell, rows):
@@ -459,7 +465,9 @@ def draw(frame, args):
         curve = curve_of(part)
         scores = part.groupby(["width", "attack"], sort=False)["score"]
         table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
-        print(f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n")
+        print(
+            f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n"
+        )
         shapes[f"{protocol}, {rule}"] = describe(curve)
         RobustnessCurveDisplay.from_curve(curve, ax=ax, score_name="Accuracy on clean test data")
         ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}", rate {rule}')
@@ -481,6 +489,10 @@ def main():
         if args.take:
             print(f"Taken from {args.take}: {table.take(args.take)} cells")
         missing = table.missing(cells)
+        for cell in cells:
+            if cell not in missing:
+                # The run may have been killed after it had added the row.
+                forget(checkpoint_of(cell, table))
         if args.status:
             return status(cells, table)
         with threadpool_limits(args.threads):
@@ -490,9 +502,9 @@ def main():
                 if time.perf_counter() - began > args.max_seconds:
                     print("Stopped between cells: --max-seconds is over.")
                     break
-                row, extras, checkpoint = study.compute(cell, table)
+                row, extras = study.compute(cell, table)
                 table.append(row, **extras)
-                forget(checkpoint)
+                forget(checkpoint_of(cell, table))
                 print(*key_of(row), f"{row['score']:.4f} after {row['seconds']:.1f} s", flush=True)
         frame = pd.DataFrame(table.rows())
     except TableError as error:
