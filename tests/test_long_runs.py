@@ -11,7 +11,7 @@ import pandas as pd
 ROOT = Path(__file__).parent.parent
 
 
-def test_starts_goes_on_and_says_what_is_left(tmp_path):
+def test_starts_goes_on_and_says_what_is_left(tmp_path, request):
     # Fails if the frozen copy, the commit or the committed table is not what is used, or if a
     # stopped run loses a finished cell.
     (tmp_path / "list").write_text(
@@ -44,6 +44,7 @@ def test_starts_goes_on_and_says_what_is_left(tmp_path):
             assert time.monotonic() < end, log.read_text() if log.exists() else "no log"
             time.sleep(0.05)
 
+    request.addfinalizer(lambda: run("stop"))
     assert run("start", "zero").returncode == 2
     assert run("anything").returncode == 2
     assert "0 of 8 cells are done" in run("status").stdout

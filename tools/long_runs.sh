@@ -64,6 +64,7 @@ status() {
 stop() {
   is_running || { echo "Not running."; return; }
   kill -- "-$(cat "$state/pid")"
+  for _ in $(seq 100); do is_running || break; sleep 0.1; done
   echo "Stopped."
 }
 
