@@ -1,4 +1,4 @@
-"""Hashes of what the package computes: equal before and after a change that must not change results.
+"""Hashes of what the package computes, for a change that must not change results.
 
     python tools/bits.py bits.json           # before the change: writes the hashes
     python tools/bits.py bits.json           # after it: compares them, and says which differ

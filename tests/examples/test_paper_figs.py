@@ -14,7 +14,7 @@ from test_paper_fig3 import COUNTING, run_script
 
 from skpoison import Linear, NetClassifier, project_l2inf, project_l21
 
-FOLDER = Path(__file__).parent.parent / "examples" / "paper"
+FOLDER = Path(__file__).parents[2] / "examples" / "paper"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "examples" / "paper" / "fig3_width.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "paper" / "fig3_width.py"
 STEM = "fig3_width_mnist_first_smoke"
 ATTACKS = ["clean", "A, C = 51.64", "B, B = 3", "C, beta = 0.3"]
 # What differs between two runs that do the same.
