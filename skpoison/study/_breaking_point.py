@@ -7,9 +7,10 @@ from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
+from .._intervals import Drop, corrected_interval
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
-from ._curve import Drop, RobustnessCurve, check_curve, corrected_interval
+from ._curve import RobustnessCurve, check_curve
 from ._robustness import robustness_curve
 
 

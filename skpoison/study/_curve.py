@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.stats import t as student_t
 
+from .._intervals import Drop, corrected_interval
 from .._typing import Array
 from .._validation import check_choice, check_real
 
@@ -20,14 +20,6 @@ class Peak(NamedTuple):
 
     param: object
     score: float
-
-
-class Drop(NamedTuple):
-    """How far an end of the curve lies under its peak: mean and confidence interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class UShape(NamedTuple):
@@ -313,21 +305,6 @@ def check_curve(curve):
             "`curve` must be a RobustnessCurve (of several metrics, one of the dict), got an "
             f"instance of {type(curve).__name__}"
         )
-
-
-def corrected_interval(differences, groups, test_train_ratio, confidence):
-    """Mean of paired differences and its interval by the corrected resampled t-test.
-
-    Differences of a group are averaged first; of fewer than two groups there is no interval.
-    """
-    values = np.array([differences[groups == own].mean() for own in np.unique(groups)])
-    n = len(values)
-    if n < 2:
-        return Drop(float(values.mean()) if n else math.nan, math.nan, math.nan)
-    error = values.std(ddof=1) * math.sqrt(1 / n + test_train_ratio)
-    half = student_t.ppf((1 + confidence) / 2, n - 1) * error
-    mean = values.mean()
-    return Drop(float(mean), float(mean - half), float(mean + half))
 
 
 def _numbers(rows):

@@ -3,9 +3,10 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
+from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import AnySeed
-from .._validation import ConvergenceWarning, check_bool, check_int, check_real
+from .._validation import check_bool, check_int, check_real
 from ._checks import check_rows, check_two_classes, check_vectors, make_rng
 from ._margin_solver import MarginGame, solve
 

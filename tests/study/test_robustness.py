@@ -32,7 +32,7 @@ from skpoison import (
     robustness_curve,
 )
 from skpoison._seeding import seed_estimator
-from skpoison.nets._threads import one_thread
+from skpoison._threads import one_thread
 from skpoison.study._fingerprint import fingerprint
 
 NET = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=2)
