@@ -72,13 +72,10 @@ class CellTable:
         self.folder = Path(folder)
         self.path = self.folder / f"{stem}.csv"
         self.extras = self.folder / stem
-        try:
-            self.extras.mkdir(parents=True, exist_ok=True)
-            with self._lock():
-                self._replace(self.folder / f".{stem}.probe", b"")
-                (self.folder / f".{stem}.probe").unlink()
-        except OSError as error:
-            raise TableError(f"`--out` must be a folder that can be written: {error}") from None
+        with self._writing():
+            probe = self.folder / f".{stem}.probe"
+            self._replace(probe, b"")
+            probe.unlink()
         self.rows()
 
     def rows(self):
@@ -100,8 +97,14 @@ class CellTable:
         return [cell for cell in cells if key_of(cell) not in done]
 
     def append(self, row, **extras):
-        """Add the row of a finished cell, its arrays first, unless another run has added it."""
-        with self._lock():
+        """Add the row of a finished cell, its arrays first, unless another run has added it.
+
+        Raises
+        ------
+        TableError
+            If the folder cannot be written any more, or the table was changed to other settings.
+        """
+        with self._writing():
             rows = self.rows()
             self._check_settings(rows, row)
             if key_of(row) in map(key_of, rows):
@@ -112,11 +115,11 @@ class CellTable:
     def take(self, folder):
         """Add the cells of the table of the same name in another folder that this one lacks.
 
-        Returns how many were added.
+        Returns how many were added. Raises TableError as `append` does.
         """
         other = Path(folder)
         theirs = read_rows(other / self.path.name)
-        with self._lock():
+        with self._writing():
             rows = self.rows()
             done = set(map(key_of, rows))
             new = [row for row in theirs if key_of(row) not in done]
@@ -165,14 +168,23 @@ class CellTable:
         os.replace(temporary, path)
 
     @contextmanager
-    def _lock(self):
-        """Keep other runs on the same table waiting. The system ends it with the process."""
-        folder = os.open(self.folder, os.O_RDONLY)
+    def _writing(self):
+        """Keep other runs on the same folder waiting, and say which folder cannot be written.
+
+        The system ends the lock with the process.
+        """
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
+            self.extras.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.folder, os.O_RDONLY)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise TableError(
+                f"`--out` must be a folder that can be written, got {self.folder}: {error}"
+            ) from None
 
 
 def key_of(row):

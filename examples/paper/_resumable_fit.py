@@ -137,11 +137,20 @@ def _train_epoch(progress, train, held_out, test):
 def _save(progress, checkpoint, settings):
     checkpoint = Path(checkpoint)
     temporary = checkpoint.with_name(f".{checkpoint.name}.tmp")
-    with open(temporary, "wb") as file:
-        pickle.dump((settings, progress), file, protocol=5)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, checkpoint)
+    try:
+        with open(temporary, "wb") as file:
+            pickle.dump((settings, progress), file, protocol=5)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, checkpoint)
+    except OSError as error:
+        # A full disk costs the checkpoint, and not the fit.
+        temporary.unlink(missing_ok=True)
+        warnings.warn(
+            f"{checkpoint} cannot be written, the fit goes on without it: {error}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _load(checkpoint, settings):

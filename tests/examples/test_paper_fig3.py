@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "paper" / "fig3_width.py"
 STEM = "fig3_width_mnist_first_smoke"
@@ -301,6 +302,24 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_disk_that_fills_up_costs_no_row(whole, cells, tmp_path, monkeypatch):
+    # Fails if a table is written in place, or if the error does not name the folder.
+    module, wanted = cells
+    table = module.CellTable(tmp_path, STEM)
+    table.take(whole[0])
+    rows, text = table.rows(), table.path.read_text()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(module.TableError, match="`--out` must be a folder") as error:
+        table.append({**rows[0], "seed": 7}, test_hits=np.zeros(1))
+    assert "No space left" in str(error.value)
+    assert table.path.read_text() == text
+    assert table.missing(wanted) == []
+
+
 def test_a_checkpoint_of_other_settings_or_bytes_is_not_used(monkeypatch, tmp_path):
     # Fails if a fit goes on from another fit's checkpoint, or breaks at a damaged one.
     monkeypatch.syspath_prepend(SCRIPT.parent)
@@ -326,6 +345,29 @@ def test_a_checkpoint_of_other_settings_or_bytes_is_not_used(monkeypatch, tmp_pa
     path.write_bytes(path.read_bytes()[:100])
     with pytest.warns(RuntimeWarning, match="cannot be read"):
         assert fitted(3, "a").train_loss == expected
+    path.unlink()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.write(-1, b""))
+    with pytest.warns(RuntimeWarning, match="cannot be written, the fit goes on"):
+        assert fitted(3, "a").train_loss == expected
+    assert list(tmp_path.iterdir()) == []
+    sys.modules.pop("_resumable_fit")
+
+
+def test_distance_is_from_the_nets_own_start(monkeypatch, tmp_path):
+    # Fails if the distance is to the start of another seed: at rate 0 a net stays where it began.
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import _resumable_fit
+
+    from skpoison import MnistConvNet, NetClassifier
+
+    X, y = np.random.default_rng(0).random((20, 1, 28, 28), np.float32), np.arange(20) % 10
+    net = NetClassifier(MnistConvNet, module__width=5, lr=0.0, max_epochs=1, classes=range(10))
+    net.set_params(random_state=4)
+    options = {"epochs": 2, "patience": 2, "checkpoint": tmp_path / "a", "settings": {}, "every": 9}
+    progress = _resumable_fit.fit(clone(net), *[(X, y)] * 3, **options)
+    assert _resumable_fit.distance_from_start(clone(net), progress)["distance"].max() == 0
+    other = clone(net).set_params(random_state=5)
+    assert _resumable_fit.distance_from_start(other, progress)["distance"].min() > 0
     sys.modules.pop("_resumable_fit")
 
 
