@@ -4,20 +4,21 @@
 # committed table. Each result lies in --out as soon as it is there, in seven files (a machine that is
 # lent may give back eight).
 #
-#   benchmarks/gpu.sh [--device cuda|cpu] [--scale full|smoke] [--out DIR] [--wheels DIR] [--seconds N]
+#   benchmarks/gpu.sh [--device cuda|cpu] [--scale full|smoke] [--out DIR] [--wheels DIR] [--seconds N] [--commit SHA]
 #
 # Uses the `python` on the PATH, which has torch; what else is missing comes from wheels in --wheels.
 # Scale full reads MNIST in $SKPOISON_DATA; scale smoke needs digits only, and runs on a CPU too.
-# Ends within --seconds (default: 540). CONTRIBUTING.md says how to commit what it made.
+# Ends within --seconds (default: 540). The commit stands in the table: name it with --commit where
+# there is no git. CONTRIBUTING.md says how to commit what it made.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-device=cuda scale=full out=gpu_results wheels= seconds=540
+device=cuda scale=full out=gpu_results wheels= seconds=540 commit=
 usage() { sed -n '7p' "$0" | cut -c3- >&2; exit 2; }
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || usage
   case $1 in
     --device) device=$2 ;; --scale) scale=$2 ;; --out) out=$2 ;;
-    --wheels) wheels=$2 ;; --seconds) seconds=$2 ;; *) usage ;;
+    --wheels) wheels=$2 ;; --seconds) seconds=$2 ;; --commit) commit=$2 ;; *) usage ;;
   esac
   shift 2
 done
@@ -55,11 +56,12 @@ for name in skorch sklearn tabulate scipy joblib threadpoolctl tqdm pandas matpl
   python -m pip install -q --no-index --no-deps --find-links "$wheels" --target "$work/site" "${package/_/-}" || exit 2
 done
 
+commit=${commit:-$(git -C "$root" describe --always --dirty=+ --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)}
 machine() {
   nvidia-smi 2>&1
   python -m pip list 2>/dev/null | grep -i -E '^(torch|skorch|scikit-learn|numpy|scipy|pandas) '
   python -c "import sys, torch; print(sys.version); print('CUDA', torch.version.cuda, 'cuDNN', torch.backends.cudnn.version())"
-  git -C "$root" describe --always --dirty=+ --exclude='*' 2>/dev/null
+  echo "commit $commit"
   lscpu | grep 'Model name'
 }
 machine >"$out/machine.txt" 2>&1
@@ -80,7 +82,7 @@ pack() {
 watch() { while sleep 10; do pack; done; }
 watch &
 watcher=$!
-args=(--recipe first --scale "$scale" --device "$device" --protocols paper --out "$work/fig3" --take "$committed")
+args=(--recipe first --scale "$scale" --device "$device" --protocols paper --out "$work/fig3" --take "$committed" --commit "$commit")
 # A cell at width 100,000 is under way when the time is over: it has 60 s to end.
 step fig3 "$(($(left) - 15))" python "$fig3" "${args[@]}" --max-seconds "$(($(left) - 75))"
 kill "$watcher" 2>/dev/null
