@@ -398,14 +398,15 @@ def describe(curve):
             "widest": shape.right._asdict(),
             "is_u": shape.is_u,
         }
-        ends = f"narrowest {shape.left.mean:+.3f} [{shape.left.low:+.3f}, {shape.left.high:+.3f}]"
-        ends += (
-            f", widest {shape.right.mean:+.3f} [{shape.right.low:+.3f}, {shape.right.high:+.3f}]"
-        )
-        verdict = "a U" if shape.is_u else "no U"
-        if math.isnan(shape.left.low):
-            verdict = "one fold or seed cannot say whether a U"
-        print(f"{name}: best width {shape.peak.param}; under it {ends}: {verdict}")
+        words = "one fold and seed cannot say how far the ends lie under it"
+        if not math.isnan(shape.left.low):
+            ends = zip(("narrowest", "widest"), (shape.left, shape.right), strict=True)
+            words = ", ".join(
+                f"the {end} net lies {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}] under it"
+                for end, drop in ends
+            )
+        verdict = "a U" if shape.is_u else "not a U"
+        print(f"{name}: {verdict}: best at width {shape.peak.param}; {words}")
     return shapes
 
 
