@@ -405,7 +405,7 @@ def describe(curve):
                 f"the {end} net lies {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}] under it"
                 for end, drop in ends
             )
-        verdict = "a U" if shape.is_u else "not a U"
+        verdict = "a U" if shape.is_u else "no U is shown"
         print(f"{name}: {verdict}: best at width {shape.peak.param}; {words}")
     return shapes
 
