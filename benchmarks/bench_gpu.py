@@ -77,9 +77,10 @@ def step_against_floor(width=size["wide"], batch_size=128, repeats=size["repeats
     net = NetClassifier(
         MnistConvNet, module__width=width, batch_size=batch_size, device=args.device
     )
-    net.set_params(max_epochs=1, random_state=0).fit(X[:batch_size], y[:batch_size])
-    step = net._plain_step()
-    batch = next(iter(net.get_iterator(net.get_dataset(net._make_dataset(X[:128], y[:128])))))
+    net.set_params(max_epochs=1, random_state=0)
+    training = net.begin_training(X[:batch_size], y[:batch_size])
+    step = net.training_step()
+    batch = next(iter(net.get_iterator(training.X, training=True)))
     seconds = timed(lambda: step(batch), repeats)
     n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
     block = torch.empty(size["block"], device=args.device)

@@ -13,7 +13,7 @@ from .._threads import one_thread
 from .._typing import Array, Classifier, Seed
 from .._validation import check_bool, check_int, check_labels, check_rows, unchanged_by
 from ..nets import NetClassifier
-from ..nets._independent import fit_independent, is_independent_in_a_stack
+from ..nets.stacks import fit_independent, is_independent_in_a_stack
 from ._partitions import seed_of, split_by_content, without_signed_zeros
 from ._votes import certified_radius
 

@@ -1,6 +1,8 @@
+import inspect
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -8,20 +10,54 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils import check_random_state
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
 from skorch.dataset import Dataset
-from skorch.utils import is_dataset
+from skorch.utils import is_dataset, noop
+from torch import nn
 
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from ._batches import TensorBatches
-from ._callbacks import StopTraining
-from ._checks import check_parameters, check_row_shape
+from ._callbacks import EpochLog, StopTraining, reason_of_callback
 from ._cuda import full_precision
+from ._linear_chains import linear_chain_of
+from ._parameter_checks import check_parameters, check_row_shape
 from ._random import local_seed
-from ._skorch import SkorchHooks
+from ._steps import chain_step, check_logits, is_bare_sgd, plain_step
 
 
-class NetClassifier(SkorchHooks):
+def _resolve(device):
+    """The device that "auto" stands for on this machine; any other as it is."""
+    if isinstance(device, str) and device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+@dataclass
+class Training:
+    """The training of a net that has begun: what `NetClassifier.begin_training` returns.
+
+    Attributes
+    ----------
+    X : Dataset
+        Training rows and labels on the device, or what `fit` was given as a Dataset.
+    y : None
+        skorch's loops take labels apart from a Dataset; ours are inside it.
+    seed : int
+        Seeds dropout and everything else that draws during the training.
+    validation : Dataset or None
+        Rows held out for early stopping.
+    """
+
+    X: Any
+    y: Any
+    seed: int
+    validation: Any
+
+
+class NetClassifier(NeuralNetClassifier):
     """A neural network as a scikit-learn classifier, trained with plain SGD.
 
     A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
@@ -94,6 +130,8 @@ class NetClassifier(SkorchHooks):
     >>> net.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]) > 0.85
     True
     """
+
+    _from_arrays_ = False
 
     def __init__(
         self,
@@ -234,7 +272,7 @@ class NetClassifier(SkorchHooks):
             Labels; for a Dataset, whose own labels are indices, indices into `classes_`.
         """
         proba = self.predict_proba(X)
-        self._check_logits(proba)
+        check_logits(proba, len(self.classes_))
         codes = proba.argmax(axis=1)
         return codes if is_dataset(X) else self.classes_[codes]
 
@@ -254,7 +292,7 @@ class NetClassifier(SkorchHooks):
         self.check_is_fitted()
         parameter = next(self.module_.parameters())
         self._set_training(False)
-        shape = self._row_shape() if hasattr(self, "input_shape_") else tuple(X.shape[1:])
+        shape = self.row_shape() if hasattr(self, "input_shape_") else tuple(X.shape[1:])
         if math.prod(X.shape[1:]) != math.prod(shape):
             raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
         # A copy: a module may write into its input.
@@ -263,27 +301,146 @@ class NetClassifier(SkorchHooks):
             output = self.module_(X.reshape(len(X), *shape))
         return output[0] if isinstance(output, tuple) else output
 
+    # What training several nets together needs of a net (`skpoison.nets.stacks`).
+
+    def begin_training(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Training:
+        """Check parameters and data, make new components, put the data on the device.
+
+        The first part of `fit`; `run_training` or a stack does the second.
+
+        Parameters
+        ----------
+        X, y, X_val, y_val
+            As in `fit`.
+
+        Returns
+        -------
+        training : Training
+            Training data, data held out, and the seed of the training.
+        """
+        return self._begin(X, y, X_val, y_val)
+
+    def run_training(self, training: Training) -> Self:
+        """Train to the end what `begin_training` has begun.
+
+        Parameters
+        ----------
+        training : Training
+            What `begin_training` returned.
+
+        Returns
+        -------
+        self : NetClassifier
+        """
+        return self._run(training)
+
+    def finish_training(self, training: Training) -> None:
+        """Tell callbacks that the training is over, and warn if it diverged.
+
+        Parameters
+        ----------
+        training : Training
+            What `begin_training` returned.
+        """
+        self._validation_ = None
+        self.notify("on_train_end", X=training.X, y=training.y)
+        self._warn_if_diverged()
+
+    def record_train_loss(self, loss: float, n_batches: int) -> None:
+        """Add an epoch's mean training loss to the history.
+
+        Parameters
+        ----------
+        loss : float
+            The mean over the rows of the epoch.
+        n_batches : int
+            Number of batches.
+        """
+        self._record_loss("train", loss, n_batches)
+
+    def initialize_for(self, row_shape: tuple[int, ...], classes: Array) -> Self:
+        """Make untrained components as `fit` would for such data.
+
+        Parameters
+        ----------
+        row_shape : tuple of int
+            Shape of a row.
+        classes : ndarray of shape (n_classes,)
+            The labels.
+
+        Returns
+        -------
+        self : NetClassifier
+        """
+        self.input_shape_ = tuple(row_shape)
+        self.n_features_in_ = math.prod(self.input_shape_)
+        self.classes_inferred_ = classes
+        self._from_arrays_ = True
+        return self.initialize()
+
+    def row_shape(self) -> tuple[int, ...]:
+        """Return the shape in which rows reach the module.
+
+        Returns
+        -------
+        shape : tuple of int
+            ``input_shape`` of the module if it has one, else the trailing axes of X.
+        """
+        return tuple(getattr(self.module_, "input_shape", self.input_shape_))
+
+    def linear_chain(self) -> list[tuple[str, str | None, bool]] | None:
+        """Return the layers of a module whose steps can be written out, else None.
+
+        Returns
+        -------
+        chain : list of tuple (str, str or None, bool), or None
+            For each linear layer the names of its weight and bias, and whether a ReLU follows.
+            None if the module is no such chain, or a step does more than subtract the gradient.
+        """
+        # A Dataset has labels of its own.
+        if not self._from_arrays_ or self._has_other_callbacks():
+            return None
+        if not is_bare_sgd(self.optimizer_, self.criterion_, self.module_.parameters()):
+            return None
+        return linear_chain_of(self.module_, self.row_shape())
+
+    def training_step(self) -> Callable[[Any], dict[str, Any]]:
+        """Return what trains on a batch (X, y), in as few operations as the net allows.
+
+        Returns
+        -------
+        step : callable
+            Returns a dict with ``loss`` and ``y_pred``, as skorch's `train_step` does.
+        """
+        self._set_training(True)
+        chain, n_classes = self.linear_chain(), len(self.classes_)
+        if chain is not None:
+            return chain_step(self.module_, self.optimizer_, chain, n_classes)
+        return plain_step(self.module_, self.criterion_, self.optimizer_, n_classes)
+
     def _train(self, X, y, X_val, y_val, reset, fit_params, classes=None):
         # A user's Ctrl-C leaves what was trained so far.
         with unchanged_by(Exception if reset else (), self):
-            return self._run(*self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
+            return self._run(self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
 
-    def _run(self, X, y, seed, **fit_params):
-        """Train on what `_begin` returned."""
-        with local_seed(seed, self.device), full_precision(self.device):
+    def _run(self, training, **fit_params):
+        X, y = training.X, training.y
+        with local_seed(training.seed, self.device), full_precision(self.device):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)
             except StopTraining:
                 pass
-            self._end(X, y)
+            self.finish_training(training)
         return self
 
     def _begin(self, X, y, X_val=None, y_val=None, reset=True, classes=None):
-        """Check everything, make the components, put the data on the device.
-
-        Returns X and y as skorch's loop takes them, and the seed of the training.
-        """
         check_parameters(self)
         validation = None
         if is_dataset(X):
@@ -302,12 +459,7 @@ class NetClassifier(SkorchHooks):
             train, validation = self._split(X, y, validation)
             X, y = self._make_dataset(*train), None
             self._validation_ = validation and self._make_dataset(*validation)
-        return X, y, seed
-
-    def _end(self, X, y):
-        self._validation_ = None
-        self.notify("on_train_end", X=X, y=y)
-        self._warn_if_diverged()
+        return Training(X, y, seed, self._validation_)
 
     def _warn_if_diverged(self):
         loss = self.history[-1, "train_loss"]
@@ -372,9 +524,6 @@ class NetClassifier(SkorchHooks):
         """After ``initialize()`` and ``load_params()``, the first rows tell it."""
         return not hasattr(self, "input_shape_")
 
-    def _row_shape(self):
-        return tuple(getattr(self.module_, "input_shape", self.input_shape_))
-
     def _make_dataset(self, X, y):
         """A dataset of tensors on the device, copied: a module may write into its input."""
         check_row_shape(self, self.module_)
@@ -385,7 +534,219 @@ class NetClassifier(SkorchHooks):
             raise ValueError(f"X must have values that {parameter.dtype} can hold, got larger ones")
         if y is not None:
             y = torch.tensor(y, dtype=torch.int64, device=parameter.device)
-        return Dataset(X.reshape(len(X), *self._row_shape()), y)
+        return Dataset(X.reshape(len(X), *self.row_shape()), y)
 
     def _draw_seed(self):
         return int(self._generator_.randint(2**31 - 1))
+
+    # The places where skorch lets a subclass in.
+
+    # skorch reads `device` wherever it moves data; it must see a device that torch knows, while
+    # `get_params` and `clone` must see "auto".
+    @property
+    def device(self):
+        return _resolve(self.__dict__["device"])
+
+    @device.setter
+    def device(self, device):
+        self.__dict__["device"] = device
+
+    def get_params(self, deep=True, **kwargs):
+        """Get the parameters, as scikit-learn does; ``device`` as given, "auto" included."""
+        params = super().get_params(deep=deep, **kwargs)
+        params["device"] = self.__dict__["device"]
+        return params
+
+    def __setstate__(self, state):
+        # skorch maps the weights to `device`, and may put another that is there in its place.
+        device = _resolve(state["device"])
+        super().__setstate__({**state, "device": device})
+        if self.device == device:
+            self.device = state["device"]
+
+    @property
+    def device_(self) -> torch.device:
+        self.check_is_fitted()
+        return next(self.module_.parameters()).device
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of the shape of rows seen in `fit`, or torch Dataset
+            Rows.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n, n_classes)
+            In the order of `classes_`; -inf where the probability is 0 to rounding.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    @property
+    def _default_callbacks(self):
+        callbacks = [("epoch_timer", EpochTimer())]
+        # scikit-learn lists the parameters of a net whose values were not checked yet.
+        if isinstance(self.early_stopping, (bool, np.bool_)) and self.early_stopping:
+            stopper = EarlyStopping(
+                monitor="valid_acc",
+                lower_is_better=False,
+                patience=self.n_iter_no_change,
+                threshold=0,
+                threshold_mode="abs",
+                load_best=True,
+                sink=noop,
+            )
+            callbacks.append(("early_stopping", stopper))
+        return [*callbacks, ("print_log", EpochLog())]
+
+    def initialize(self):
+        """Make new, untrained components, as skorch does."""
+        generator = check_random_state(self.random_state)
+        if generator is self.random_state or self.random_state is None:
+            # One that others draw from, too: what they do in between must not matter.
+            generator = np.random.RandomState(generator.randint(2**31 - 1))
+        self._generator_ = generator
+        # skorch would empty the history in place; a fit that fails gives the old one back.
+        self.history_ = None
+        return super().initialize()
+
+    def initialize_module(self):
+        """Make the module, with the sizes that its signature asks for and the data tell."""
+        learned = {}
+        if hasattr(self, "n_features_in_"):
+            learned = {
+                "n_features": self.n_features_in_,
+                "in_channels": self.input_shape_[0],
+                "n_classes": len(self.classes_),
+            }
+        taken = inspect.signature(self.module).parameters
+        kwargs = {name: value for name, value in learned.items() if name in taken}
+        kwargs.update(self.get_params_for("module"))
+        with local_seed(self._draw_seed(), self.device):
+            self.module_ = self.initialized_instance(self.module, kwargs)
+        if not isinstance(self.module_, nn.Module) or next(self.module_.parameters(), None) is None:
+            raise TypeError(
+                "`module` must return a torch.nn.Module with parameters, got "
+                f"{type(self.module_).__name__}"
+            )
+        return self
+
+    def check_data(self, X, y=None):
+        """Learn the classes of a Dataset; arrays were checked before."""
+        if is_dataset(X) and not hasattr(self, "classes_inferred_"):
+            super().check_data(X, y)
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Give skorch the validation data that early stopping holds out."""
+        if getattr(self, "_validation_", None) is not None:
+            return self.get_dataset(X, y), self._validation_
+        if self.train_split is not None and y is None and isinstance(X, Dataset):
+            return self.train_split(X, X.y.cpu().numpy(), **fit_params)
+        return super().get_split_datasets(X, y, **fit_params)
+
+    def get_iterator(self, dataset, training=False):
+        """Shuffle the training batches, from a generator of this fit."""
+        if not training or self.iterator_train is not TensorBatches:
+            return super().get_iterator(dataset, training=training)
+        kwargs = {"shuffle": True, "drop_last": self.drop_last, "batch_size": self.batch_size}
+        kwargs.update(self.get_params_for("iterator_train"))
+        if kwargs["batch_size"] == -1:
+            kwargs["batch_size"] = len(dataset)
+        generator = torch.Generator(self._data_device(dataset)).manual_seed(self._draw_seed())
+        return TensorBatches(dataset, generator=generator, **kwargs)
+
+    @staticmethod
+    def _data_device(dataset):
+        return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch; losses are read from the device once, after its last batch."""
+        if iterator is None:
+            return
+        listened = self._has_batch_callbacks()
+        if training and not listened and not fit_params and self._has_plain_steps():
+            step_fn = self.training_step()
+        losses, sizes, n_correct = [], [], 0
+        for batch in iterator:
+            if listened:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[1]))
+            if listened:
+                self.history.record_batch(f"{prefix}_loss", losses[-1].item())
+                self.history.record_batch(f"{prefix}_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+            if not training:
+                output = step["y_pred"]
+                output = output[0] if isinstance(output, tuple) else output
+                n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
+        losses = torch.stack(losses).tolist()
+        if not listened and self._has_other_callbacks():
+            self.history[-1]["batches"].extend(
+                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+                for loss, size in zip(losses, sizes, strict=True)
+            )
+        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
+        if not training:
+            accuracy = int(n_correct) / sum(sizes)
+            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
+            self.history.record(f"{prefix}_acc", accuracy)
+            self.history.record(f"{prefix}_acc_best", accuracy > best)
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        """Compute the loss, of logits as many as there are classes."""
+        if isinstance(self.criterion_, nn.CrossEntropyLoss):
+            check_logits(y_pred, len(self.classes_))
+        return super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    def _has_plain_steps(self):
+        """Whether a step is skorch's own, with a loss and an optimiser of one evaluation."""
+        own = ("train_step", "train_step_single", "infer", "get_loss")
+        return (
+            all(getattr(type(self), name) is getattr(NetClassifier, name) for name in own)
+            and self.iterator_train is TensorBatches
+            and isinstance(self.criterion_, nn.CrossEntropyLoss)
+            and isinstance(self.optimizer_, torch.optim.SGD)
+            and self._optimizers == ["optimizer"]
+            and not self._has_batch_callbacks(("on_grad_computed",))
+        )
+
+    def _record_loss(self, prefix, loss, n_batches):
+        """Record an epoch's mean loss: skorch keeps each batch's for that, a dict a step."""
+        name = f"{prefix}_loss"
+        best = min((row.get(name, np.inf) for row in self.history[:-1]), default=np.inf)
+        self.history.record(name, loss)
+        self.history.record(f"{name}_best", loss < best)
+        self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def _has_other_callbacks(self):
+        """Whether there are callbacks that may look at each step, or act on it."""
+        return any(reason_of_callback(*pair) for pair in self.callbacks_)
+
+    def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
+        """Whether a callback wants to hear of each batch; a schedule of epochs does not."""
+        return any(
+            getattr(type(callback), name) is not getattr(Callback, name)
+            for _, callback in self.callbacks_
+            for name in names
+            if not (isinstance(callback, LRScheduler) and callback.step_every == "epoch")
+        )
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks. skorch's ask for an end of training by a KeyboardInterrupt."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as interrupt:
+            frame = interrupt.__traceback__
+            while frame.tb_next is not None:
+                frame = frame.tb_next
+            if frame.tb_frame.f_globals.get("__name__", "").startswith("skorch.callbacks"):
+                raise StopTraining from None
+            raise

@@ -19,7 +19,7 @@ from .._threads import one_thread
 from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
 from .._version import __version__
-from ..nets._many import is_worth_a_stack
+from ..nets.stacks import is_worth_a_stack
 from ._curve import RobustnessCurve
 from ._fingerprint import fingerprint
 from ._memory import Store

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._typing import Array, Classifier
 from ..nets import NetClassifier, fit_many
-from ..nets._many import is_worth_a_stack
+from ..nets.stacks import is_worth_a_stack
 from ._poisoned import PoisonedClassifier
 from ._tasks import take
 

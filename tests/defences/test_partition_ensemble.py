@@ -27,7 +27,7 @@ from skpoison import (
 )
 from skpoison.defences._partitions import seed_of, split_by_content
 from skpoison.defences._votes import certified_radius
-from skpoison.nets._independent import is_independent_in_a_stack
+from skpoison.nets.stacks import is_independent_in_a_stack
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SQUARE = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]

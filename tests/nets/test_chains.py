@@ -13,8 +13,9 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier, fit_many
-from skpoison.nets import _cuda, _many
-from skpoison.nets._dense import chain_of, descend
+from skpoison.nets import _cuda
+from skpoison.nets._linear_chains import descend, linear_chain_of
+from skpoison.nets.stacks import _rules, _stack
 
 
 def make_chain(sizes, rectified, biased):
@@ -41,7 +42,7 @@ def test_a_step_is_the_step_of_autograd(sizes, rectified, biased, n_nets, n_rows
     X = torch.randn(n_nets, n_rows, sizes[0], generator=generator, dtype=torch.float64)
     labels = torch.randint(sizes[-1], (n_nets, n_rows), generator=generator)
     rates = torch.rand(n_nets, generator=generator, dtype=torch.float64)
-    chain = chain_of(nets[0], (sizes[0],))
+    chain = linear_chain_of(nets[0], (sizes[0],))
     stacked = {
         name: torch.stack([net.get_parameter(name).detach() for net in nets])
         for name, _ in nets[0].named_parameters()
@@ -121,19 +122,19 @@ class OwnForward(MLP):
     ids=repr,
 )
 def test_what_may_do_something_else_is_no_chain(module):
-    assert chain_of(module, (4,)) is None
+    assert linear_chain_of(module, (4,)) is None
 
 
 def test_what_is_a_chain():
-    assert chain_of(MLP(4, 3, depth=2), (2, 2)) == [
+    assert linear_chain_of(MLP(4, 3, depth=2), (2, 2)) == [
         ("layers.1.weight", "layers.1.bias", True),
         ("layers.3.weight", "layers.3.bias", True),
         ("layers.5.weight", "layers.5.bias", False),
     ]
-    assert chain_of(Linear(4, 3), (4,)) == [("layers.1.weight", "layers.1.bias", False)]
-    assert chain_of(nn.Linear(4, 3), (4,)) == [("weight", "bias", False)]
+    assert linear_chain_of(Linear(4, 3), (4,)) == [("layers.1.weight", "layers.1.bias", False)]
+    assert linear_chain_of(nn.Linear(4, 3), (4,)) == [("weight", "bias", False)]
     # Without Flatten a linear layer maps the last axis only.
-    assert chain_of(nn.Linear(4, 3), (2, 4)) is None
+    assert linear_chain_of(nn.Linear(4, 3), (2, 4)) is None
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,10 @@ def test_a_group_too_large_for_the_cache_is_cut(digits, monkeypatch):
 
     whole = fit()
     sizes = []
-    monkeypatch.setattr(_many, "MAX_NUMBERS", 70_000)
-    train = _many.Stack.train
+    monkeypatch.setattr(_rules, "MAX_NUMBERS", 70_000)
+    train = _stack.Stack.train
     monkeypatch.setattr(
-        _many.Stack, "train", lambda stack: (sizes.append(len(stack.members)), train(stack))
+        _stack.Stack, "train", lambda stack: (sizes.append(len(stack.members)), train(stack))
     )
     for a, b in zip(whole, fit(), strict=True):
         assert all(map(torch.equal, a.module_.parameters(), b.module_.parameters()))
@@ -213,7 +214,7 @@ def test_steps_on_fixed_memory_are_the_same_steps(digits, monkeypatch):
 
     captured = []
     plain = [fit(module) for module in (MLP, OwnForward)]
-    monkeypatch.setattr(_many.Stack, "_can_be_graphed", lambda self: True)
+    monkeypatch.setattr(_stack.Stack, "_can_be_graphed", lambda self: True)
     monkeypatch.setattr(_cuda.GraphedStep, "_capture", capture)
     for nets, module in zip(plain, (MLP, OwnForward), strict=True):
         for a, b in zip(nets, fit(module), strict=True):

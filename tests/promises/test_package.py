@@ -98,10 +98,88 @@ def test_table_catches_a_wrong_import(tmp_path, monkeypatch):
         test_imports_follow_the_table(path)
 
 
-def test_files_stay_small():
-    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
-    assert lengths[len(lengths) // 2] < 150
-    assert lengths[-1] <= 400
+def test_no_package_imports_a_private_module_of_another():
+    # The ground floor, skpoison/_name.py, is for all.
+    for path in FILES:
+        depth = len(path.relative_to(ROOT).parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == depth and node.module:
+                _, *inside = node.module.split(".")
+                assert not any(name.startswith("_") for name in inside), f"{path}: {node.module}"
+
+
+# Private to whoever reads them from another file, and read all the same, with the reason.
+PRIVATE_USES = {
+    ("nets/_classifier.py", "_set_training"): "skorch has no public way to set the mode of all",
+    ("nets/_classifier.py", "_optimizers"): "nor to ask which optimisers there are",
+    ("testing/_checks.py", "_rand"): "numpy's global generator, for its state",
+}
+# torch gives no other access to these; a namedtuple's methods are public.
+NOT_COUNTED = {
+    *("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_opt_called", "_modules"),
+    *("_replace", "_asdict", "_fields"),
+}
+
+
+def defined_names(tree):
+    """Names of methods, and of attributes that are set, in the classes of a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for inner in ast.walk(node):
+                if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    yield inner.name
+                elif isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
+                    yield inner.attr
+                elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                    yield inner.id
+
+
+def private_uses(path, of_the_package):
+    """Names ``x._name`` that a file reads of an object whose class stands in another file.
+
+    Of ``self`` these are the names that no class of the package defines: those of a base class
+    of another package.
+    """
+    tree = ast.parse(path.read_text())
+    own = set(defined_names(tree))
+    modules = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not re.match("_[^_]", node.attr):
+            continue
+        of = node.value
+        if isinstance(of, ast.Name) and of.id in modules:
+            continue
+        is_self = isinstance(of, ast.Name) and of.id in ("self", "cls")
+        is_super = isinstance(of, ast.Call) and ast.unparse(of.func) == "super"
+        known = of_the_package if is_self or is_super else own
+        if node.attr not in known | NOT_COUNTED:
+            yield node.attr
+
+
+def test_no_file_reads_private_members_of_another():
+    of_the_package = {name for path in FILES for name in defined_names(ast.parse(path.read_text()))}
+    found = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in FILES
+        for name in private_uses(path, of_the_package)
+    }
+    assert found == PRIVATE_USES.keys()
+    assert len(PRIVATE_USES) <= 4
+
+
+def test_a_private_use_is_found(tmp_path):
+    # The test above must be able to fail.
+    path = tmp_path / "_bad.py"
+    path.write_text(
+        "class A:\n    def _own(self, net):\n        net._chain(); self._own(); net._own()\n"
+        "        return self._of_skorch, super()._begin\n"
+    )
+    assert list(private_uses(path, {"_own"})) == ["_chain", "_of_skorch", "_begin"]
 
 
 PUBLIC = [name for name in skpoison.__all__ if name not in ("__version__", "theory")]
@@ -139,6 +217,16 @@ def test_parameters_are_documented(name):
         assert re.search(rf"\b{parameter.name}\b", doc), f"{name} leaves {parameter.name} out"
 
 
+# Where skorch lets a subclass in: a user does not call them.
+SKORCH_HOOKS = {
+    f"NetClassifier.{name}"
+    for name in (
+        *("check_data", "device", "get_iterator", "get_loss", "get_params", "get_split_datasets"),
+        *("initialize", "initialize_module", "notify", "run_single_epoch"),
+    )
+}
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_signatures_are_typed(name):
     # mypy is content with a signature that says nothing.
@@ -152,8 +240,10 @@ def test_public_signatures_are_typed(name):
             function = getattr(function, "__func__", getattr(function, "fget", function))
         if not inspect.isfunction(function) or not function.__module__.startswith("skpoison"):
             continue
-        if function.__qualname__.startswith(("SkorchHooks.", "Peak.", "__create_fn__")):
-            continue  # skorch's own hooks, which a user does not call
+        if function.__qualname__.startswith(("Peak.", "__create_fn__")):
+            continue
+        if function.__qualname__ in SKORCH_HOOKS:
+            continue
         signature = inspect.signature(function)
         assert signature.return_annotation is not inspect.Signature.empty, f"{name}: {function}"
         for parameter in signature.parameters.values():

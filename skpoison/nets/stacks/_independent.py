@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from ._many import begun_like, fit_stacked
+from ._groups import fit_stacked
+from ._rules import begun_like
 
 
 def is_independent_in_a_stack(net, row_shape):
@@ -38,6 +39,6 @@ def _reason_of_rounding(net):
     """
     is_float = next(net.module_.parameters()).dtype == torch.float32
     is_known = net.device_.type == "cpu" and net.batch_size >= 1 and is_float
-    if is_known and net._chain() is not None:
+    if is_known and net.linear_chain() is not None:
         return None
     return "its rounding may depend on the other nets"

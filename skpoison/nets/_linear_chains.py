@@ -14,7 +14,7 @@ _GLOBAL_HOOKS = (
 ALIGNED = 16
 
 
-def chain_of(module, row_shape):
+def linear_chain_of(module, row_shape):
     """The layers of a module that is a chain of linear layers and ReLUs, else None.
 
     Known to be one is an `nn.Sequential`: a module with a forward of its own may do anything.

@@ -9,22 +9,23 @@ from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from ._callbacks import StopTraining, only_time
-from ._cuda import GraphedStep, full_precision
-from ._dense import ALIGNED, cross_entropy, descend
+from .._callbacks import StopTraining, only_time
+from .._cuda import GraphedStep, full_precision
+from .._linear_chains import ALIGNED, cross_entropy, descend
+from .._steps import note_step
 
 
 class Member:
     """A net in a stack, with its data and its own order of batches."""
 
-    def __init__(self, net, X, y):
+    def __init__(self, net, training):
         self.net = net
-        self.X = X
-        self.y = y
+        self.training = training
+        self.X = X = training.X
         self.iterator = net.get_iterator(X, training=True)
         self.n_batches = len(self.iterator)
         self.batch_size = min(self.iterator.batch_size, len(X))
-        split = net._validation_
+        split = training.validation
         self.epoch_data = {"dataset_train": X, "dataset_valid": split}
         self.validation = net.get_iterator(split) if split is not None else None
         # Early stopping keeps the weights of the best epoch.
@@ -68,7 +69,7 @@ class Stack:
         self.graphs = {}
         self._gather_data()
         self.n_rows = self.size = self.members[0].batch_size
-        self.chain = self.members[0].net._chain()
+        self.chain = self.members[0].net.linear_chain()
         if self.chain is not None:
             self._align()
         self._place_rows()
@@ -122,7 +123,7 @@ class Stack:
 
     def _train(self):
         for member in self.members:
-            member.net.notify("on_train_begin", X=member.X, y=member.y)
+            member.net.notify("on_train_begin", X=member.X, y=member.training.y)
         for _ in range(self.members[0].net.max_epochs):
             start = time.time()
             for member in self.members:
@@ -242,15 +243,14 @@ class Stack:
         """Tell a member's history and callbacks; returns whether it has had enough."""
         member = self.members[k]
         net = member.net
-        net._record_loss("train", loss, member.n_batches)
+        net.record_train_loss(loss, member.n_batches)
         if member.is_watched:
             self._copy_to_net(k)
         if member.validation is not None:
             net.run_single_epoch(
                 member.validation, training=False, prefix="valid", step_fn=net.validation_step
             )
-        # What a schedule asks of torch before it takes a step: that the optimiser took one.
-        net.optimizer_._opt_called = True
+        note_step(net.optimizer_)
         try:
             net.notify("on_epoch_end", **member.epoch_data)
             has_enough = False
@@ -274,7 +274,7 @@ class Stack:
                 parameter = member.net.module_.get_parameter(name)
                 state = member.net.optimizer_.state[parameter]
                 state["momentum_buffer"] = velocity[k].clone()
-            member.net._end(member.X, member.y)
+            member.net.finish_training(member.training)
         if not leaving:
             return
         stay = [k for k in range(len(self.members)) if k not in leaving]
