@@ -10,8 +10,8 @@ from sklearn.utils import check_random_state, indexable
 from .._intervals import Drop, corrected_interval
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ._results import RobustnessCurve, check_curve
+from ._robustness_curve import robustness_curve
 
 
 class BreakingPoint(NamedTuple):

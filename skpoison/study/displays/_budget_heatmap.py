@@ -6,11 +6,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from .._typing import Array, Attack, Classifier
-from .._validation import check_real
-from ._breaking_point import budgets_of
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ..._typing import Array, Attack, Classifier
+from ..._validation import check_real
+from .._breaking_point import budgets_of
+from .._results import RobustnessCurve, check_curve
+from .._robustness_curve import robustness_curve
 
 
 class BudgetHeatmapDisplay:

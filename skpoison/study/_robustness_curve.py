@@ -1,8 +1,6 @@
 """The study itself: each attack, each fold, each value of the parameter."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,20 +10,11 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import has_fit_parameter
-from tqdm.auto import tqdm
 
-from .._seeding import seed_estimator
-from .._threads import one_thread
 from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
-from .._version import __version__
-from ..nets._many import is_worth_a_stack
-from ._curve import RobustnessCurve
-from ._fingerprint import fingerprint
-from ._memory import Store
-from ._routing import route, rows_of
-from ._runner import Runner
-from ._tasks import take
+from ._results import RobustnessCurve
+from .engine import RobustnessPlan, route, run_plan
 
 
 def robustness_curve(
@@ -157,173 +146,84 @@ def robustness_curve(
             "`params` must not go to the scorer with a fixed `test`, whose rows they do not "
             f"describe, got {sorted(score_params)}"
         )
-    study = _Study(
-        estimator=estimator,
-        attacks=_check_attacks(attacks),
-        param_name=param_name,
-        param_range=_check_range(estimator, param_name, param_range),
-        data=(X, y),
-        classes=classes,
-        splits=_check_folds(cv.split(X, y, **split_params)),
-        test=_check_test(test),
-        poison=check_choice(poison, "poison", ("fold", "dataset")),
-        hold_out=_check_early_stop(estimator, early_stop_on),
-        scoring=scoring,
-        scorer=scorer,
-        fit_params=fit_params,
-        score_params=score_params,
-    )
+    check_attacks(attacks)
+    values = _check_range(estimator, param_name, param_range)
+    splits = _check_folds(cv.split(X, y, **split_params))
+    test = check_test(test)
+    check_choice(poison, "poison", ("fold", "dataset"))
+    hold_out = _check_early_stop(estimator, early_stop_on)
     check_int(n_repeats, "n_repeats", low=1)
-    if not isinstance(fused, (bool, np.bool_)):
+    if isinstance(fused, np.bool_):
+        fused = bool(fused)
+    if not isinstance(fused, bool):
         check_choice(fused, "fused", ("auto",))
     if error_score != "raise" and not (
         isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
     ):
         error_score = check_real(error_score, "error_score")
     # Row by row, so that the seeds of the first repeats do not depend on how many follow.
-    shape = (n_repeats, len(study.splits))
+    shape = (n_repeats, len(splits))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)
-    n_cells = len(study.attacks) * len(study.param_range) * seeds.size
-    bar = tqdm(total=n_cells, disable=not progress, unit="fit", desc="robustness")
-    with bar, one_thread():
-        runner = Runner(
-            study,
-            seeds,
-            n_jobs=n_jobs,
-            store=Store(memory),
-            fused=fused,
-            error_score=error_score,
-            bar=bar,
-        )
-        return study.collect(runner.run(), n_repeats)
+    plan = RobustnessPlan(
+        estimator=estimator,
+        attacks=dict(attacks),
+        param_name=param_name,
+        param_range=values,
+        data=(X, y),
+        classes=classes,
+        splits=splits,
+        seeds=seeds,
+        test=test,
+        poison=poison,
+        hold_out=hold_out,
+        scoring=scoring,
+        scorer=scorer,
+        fit_params=fit_params,
+        score_params=score_params,
+        fused=fused,
+    )
+    cells = run_plan(
+        plan,
+        n_jobs=n_jobs,
+        memory=memory,
+        error_score=error_score,
+        progress=progress,
+        description="robustness",
+    )
+    return _result(cells, plan)
 
 
-@dataclass
-class _Fit:
-    """One cell of the study, to be computed or found."""
+def _result(cells, plan):
+    """The curve of a study's cells, or of several metrics a dict of curves."""
+    scores = [cell["score"] for cell in cells.values()]
+    metrics = next((list(score) for score in scores if isinstance(score, dict)), None)
+    if metrics is None:
+        return _curve(cells, plan)
+    return {metric: _curve(cells, plan, metric) for metric in metrics}
 
-    estimator: object
-    split: int
-    key: str | None
 
-
-@dataclass
-class _Study:
-    """What is asked: everything that a result depends on, apart from the seeds."""
-
-    estimator: object
-    attacks: dict
-    param_name: str
-    param_range: list
-    data: tuple
-    classes: np.ndarray
-    splits: list
-    test: tuple | None
-    poison: str
-    hold_out: bool
-    scoring: object
-    scorer: object
-    fit_params: dict
-    score_params: dict
-
-    def plan(self, name, repeat, seeds, keyed):
-        """The fits of one attack and repeat, by place."""
-        fits = {}
-        # The widest first: at the end of the list no worker waits long for another.
-        for i in reversed(range(len(self.param_range))):
-            for split, seed in enumerate(seeds[repeat]):
-                estimator = seed_estimator(self.estimator_at(i), seed, overwrite=True)
-                key = None
-                if keyed:
-                    attack_key = self.attack_key(name, repeat, split, seeds)
-                    key = fingerprint((self.fingerprint, attack_key, estimator, split))
-                fits[name, repeat, i, split] = _Fit(estimator, split, key)
-        return fits
-
-    def estimator_at(self, i):
-        # A value may be an estimator, and the caller's stays as it is.
-        value = clone(self.param_range[i], safe=False)
-        return clone(self.estimator).set_params(**{self.param_name: value})
-
-    @cached_property
-    def fingerprint(self):
-        whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
-        return fingerprint((*whole, self.scoring, self.fit_params, self.score_params))
-
-    def attack_key(self, name, repeat, split, seeds):
-        if self.attacks[name] is None:
-            return None
-        part = split if self.poison == "fold" else None
-        attack = self.seeded_attack(name, repeat, part, seeds)
-        return fingerprint((self.fingerprint, attack, part))
-
-    def seeded_attack(self, name, repeat, split, seeds):
-        seed = seeds[repeat, split if split is not None else 0]
-        # Not the stream of the victim: a surrogate like it would else start from the same weights.
-        random_state = np.random.RandomState([1, seed])
-        return seed_estimator(clone(self.attacks[name]), random_state, overwrite=True)
-
-    def attacked(self, part):
-        """The data that an attack is run on; part is (name, repeat, split)."""
-        split = part[2]
-        return self.data if split is None else take(self.data, self.splits[split][0])
-
-    def fit_arguments(self, fit, poisoned):
-        """Arguments of `fit_and_score`; `poisoned` is what the attack left, None if clean."""
-        train, held_out = self.splits[fit.split]
-        test = self.test or take(self.data, held_out)
-        X = self.data[0]
-        fit_params = rows_of(self.fit_params, X, train)
-        if self.hold_out:
-            whole = poisoned if poisoned is not None and self.poison == "dataset" else self.data
-            fit_params["X_val"], fit_params["y_val"] = take(whole, held_out)
-        score_params = [rows_of(self.score_params, X, rows) for rows in (train, held_out)]
-        scoring = test, self.scorer, score_params
-        if poisoned is not None and self.poison == "fold":
-            return fit.estimator, poisoned, None, fit_params, *scoring
-        return fit.estimator, poisoned or self.data, train, fit_params, *scoring
-
-    def is_stackable(self, i, n_nets, fused):
-        """Whether the nets of a value are worth training together."""
-        if self.fit_params:
-            return False
-        shape = np.shape(self.data[0])
-        net = self.estimator_at(i)
-        return is_worth_a_stack(net, shape, self.classes, n_nets, force=fused is True)
-
-    def collect(self, cells, n_repeats):
-        scores = [cell["score"] for cell in cells.values()]
-        metrics = next((list(score) for score in scores if isinstance(score, dict)), None)
-        if metrics is None:
-            return self._curve(cells, n_repeats)
-        return {metric: self._curve(cells, n_repeats, metric) for metric in metrics}
-
-    def _curve(self, cells, n_repeats, metric=None):
-        n_splits = len(self.splits)
-
-        def table(name, field):
-            return np.array(
-                [
-                    [
-                        _of_metric(cells[name, repeat, i, split][field], metric)
-                        for repeat in range(n_repeats)
-                        for split in range(n_splits)
-                    ]
-                    for i in range(len(self.param_range))
-                ]
-            )
-
-        ratio = np.mean([len(test) / len(train) for train, test in self.splits])
-        return RobustnessCurve(
-            param_name=self.param_name,
-            param_range=self.param_range,
-            scores={name: table(name, "score") for name in self.attacks},
-            train_scores={name: table(name, "train_score") for name in self.attacks},
-            fit_times={name: table(name, "fit_time") for name in self.attacks},
-            n_splits=n_splits,
-            n_repeats=n_repeats,
-            test_train_ratio=float(ratio),
-        )
+def _curve(cells, plan, metric=None):
+    shape = (len(plan.param_range), plan.seeds.size)
+    tables = {
+        field: {name: np.empty(shape) for name in plan.attacks}
+        for field in ("score", "train_score", "fit_time")
+    }
+    n_splits = len(plan.splits)
+    for place, cell in cells.items():
+        column = place.repeat * n_splits + place.split
+        for field, table in tables.items():
+            table[place.attack][place.value, column] = _of_metric(cell[field], metric)
+    ratio = np.mean([len(test) / len(train) for train, test in plan.splits])
+    return RobustnessCurve(
+        param_name=plan.param_name,
+        param_range=plan.param_range,
+        scores=tables["score"],
+        train_scores=tables["train_score"],
+        fit_times=tables["fit_time"],
+        n_splits=n_splits,
+        n_repeats=len(plan.seeds),
+        test_train_ratio=float(ratio),
+    )
 
 
 def _of_metric(value, metric):
@@ -359,7 +259,7 @@ def _check_folds(splits):
     return splits
 
 
-def _check_test(test):
+def check_test(test):
     if test is None:
         return None
     try:
@@ -379,7 +279,7 @@ def _check_early_stop(estimator, early_stop_on):
     return early_stop_on == "held-out"
 
 
-def _check_attacks(attacks):
+def check_attacks(attacks):
     if not isinstance(attacks, dict) or not attacks:
         raise ValueError(f"`attacks` must be a non-empty dict of name to attack, got {attacks!r}")
     for name, attack in attacks.items():

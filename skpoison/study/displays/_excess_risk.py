@@ -9,10 +9,10 @@ from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples
 
-from .._seeding import seed_estimator
-from .._typing import Attack, Classifier, Seed
-from .._validation import check_choice, check_int
-from ._poisoned import PoisonedClassifier
+from ..._seeding import seed_estimator
+from ..._typing import Attack, Classifier, Seed
+from ..._validation import check_choice, check_int
+from .._poisoned_classifier import PoisonedClassifier
 
 
 class ExcessRiskDisplay:

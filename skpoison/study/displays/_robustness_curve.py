@@ -5,10 +5,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from .._typing import Array, Attack, Classifier
-from .._validation import check_choice
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ..._typing import Array, Attack, Classifier
+from ..._validation import check_choice
+from .._results import RobustnessCurve, check_curve
+from .._robustness_curve import robustness_curve
 
 
 class RobustnessCurveDisplay:

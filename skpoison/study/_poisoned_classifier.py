@@ -10,9 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Attack, Classifier, Memory
 from .._version import __version__
-from ._fingerprint import fingerprint
-from ._memory import Store
-from ._tasks import run_attack
+from .engine import Store, fingerprint, run_attack
 
 
 def _estimator_has(name):
@@ -101,26 +99,10 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If `attack` has no method `poison`.
         """
         fit_params = self._routed("fit", fit_params)
-        attack, X, y = self._poison(X, y)
+        attack, X, y = poison_once(self.attack, X, y, self.memory)
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         self.attack_, self.estimator_ = attack, estimator
         return self
-
-    def _poison(self, X, y):
-        """Run a clone of the attack; returns it, and what the victim is trained on."""
-        attack = self.attack
-        if attack is None:
-            return None, X, y
-        if isinstance(attack, type) or not hasattr(attack, "poison"):
-            raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
-        attack = clone(attack)
-        store = Store(self.memory)
-        key = fingerprint((__version__, attack, X, y)) if store.enabled else None
-        found = store.find(key)
-        if found is None:
-            found = attack, *run_attack(attack, X, y)
-            store.keep(key, found)
-        return found
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the victim, on X as it is.
@@ -246,3 +228,23 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
         tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
         return tags
+
+
+def poison_once(attack, X, y, memory):
+    """Run a clone of an attack, unless `memory` has what it did.
+
+    Returns (attack, X, y): the clone, and the rows to train on; with None for an attack the rows as
+    they are.
+    """
+    if attack is None:
+        return None, X, y
+    if isinstance(attack, type) or not hasattr(attack, "poison"):
+        raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
+    attack = clone(attack)
+    store = Store(memory)
+    key = fingerprint((__version__, attack, X, y)) if store.enabled else None
+    found = store.find(key)
+    if found is None:
+        found = attack, *run_attack(attack, X, y)
+        store.keep(key, found)
+    return found
