@@ -22,6 +22,18 @@ class BreakingPoint(NamedTuple):
     high: float
     drops: dict[float, Drop]
 
+    def __repr__(self) -> str:
+        n = len(self.drops)
+        largest = f"{max(self.drops, default=math.nan):.3g}"
+        ends = (f"over {largest}" if math.isinf(b) else f"{b:.3g}" for b in (self.low, self.high))
+        interval = f"[{', '.join(ends)}]"
+        if math.isnan(self.low):
+            interval = "(an interval cannot be told from one fold)"
+        found = f"breaks at budget {self.budget:.3g}"
+        if math.isinf(self.budget):
+            found = f"does not break up to budget {largest}"
+        return f"{found} {interval}; {n} budget{'s' * (n != 1)} tried"
+
 
 def breaking_point(
     estimator: Classifier | RobustnessCurve,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .._intervals import Drop, corrected_interval
+from .._intervals import Drop, corrected_interval, rounded
 from .._typing import Array
 from .._validation import check_choice, check_real
 
@@ -21,6 +21,9 @@ class Peak(NamedTuple):
     param: object
     score: float
 
+    def __repr__(self) -> str:
+        return f"best at {_text(self.param)} ({rounded(self.score)})"
+
 
 class UShape(NamedTuple):
     """The answer of `RobustnessCurve.u_shape`."""
@@ -30,8 +33,51 @@ class UShape(NamedTuple):
     right: Drop
     is_u: bool
 
+    def __repr__(self) -> str:
+        return self.describe()
 
-@dataclass
+    def verdict(self) -> str:
+        """Say whether the curve is a U, in a few words.
+
+        Returns
+        -------
+        verdict : str
+            "a U", "not a U", or, where no interval can be computed, "cannot be told from one fold".
+        """
+        if not self._has_intervals():
+            return "cannot be told from one fold"
+        return "a U" if self.is_u else "not a U"
+
+    def describe(
+        self, param_name: str = "", first: object = "the first value", last: object = "the last"
+    ) -> str:
+        """Say the verdict, where the peak is, and how far each end lies under it.
+
+        Parameters
+        ----------
+        param_name : str, default=""
+            The parameter that varies; of a nested one, its last name is printed.
+        first, last : object, default="the first value", "the last"
+            The ends: the parameter's first and last value.
+
+        Returns
+        -------
+        text : str
+            One line.
+        """
+        name = f"{_last_name(param_name)} " if param_name else ""
+        peak = f"best at {name}{_text(self.peak.param)} ({rounded(self.peak.score)})"
+        if not self._has_intervals():
+            return f"a U {self.verdict()}; {peak}"
+        ends = ((first, self.left), (last, self.right))
+        lies = ", ".join(f"{_text(end)} lies {drop} under it" for end, drop in ends)
+        return f"{self.verdict()}: {peak}; {lies}"
+
+    def _has_intervals(self):
+        return not (math.isnan(self.left.low) or math.isnan(self.right.low))
+
+
+@dataclass(repr=False)
 class RobustnessCurve:
     """Scores over a parameter under each attack: what `robustness_curve` returns.
 
@@ -60,6 +106,9 @@ class RobustnessCurve:
     >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
     >>> curve.peak("flips").param
     64
+    >>> curve
+    RobustnessCurve over module__width (3 values), 2 folds x 1 repeat
+    flips: not a U: best at width 64 (0.85); 2 lies 0.30 [0.30, 0.30] under it, 4096 lies ...
     """
 
     param_name: str
@@ -71,6 +120,35 @@ class RobustnessCurve:
     n_repeats: int
     test_train_ratio: float
 
+    def __repr__(self) -> str:
+        return "\n".join(
+            [self._title(), *(f"{name}: {self._verdict(name)}" for name in self.scores)]
+        )
+
+    def _title(self):
+        sizes = (
+            (len(self.param_range), "value"),
+            (self.n_splits, "fold"),
+            (self.n_repeats, "repeat"),
+        )
+        values, folds, repeats = (f"{n} {word}{'s' * (n != 1)}" for n, word in sizes)
+        return f"RobustnessCurve over {self.param_name} ({values}), {folds} x {repeats}"
+
+    def _verdict(self, name):
+        """One line on the shape of a curve."""
+        first, last = self.param_range[0], self.param_range[-1]
+        if not np.isfinite(self.scores[name]).any():
+            return "all fits failed"
+        if len(self.param_range) == 1:
+            score = rounded(self.peak(name).score)
+            return f"{score} at {_last_name(self.param_name)} {_text(first)}, the only value"
+        return self.u_shape(name).describe(self.param_name, first, last)
+
+    def _short_verdict(self, name):
+        if not np.isfinite(self.scores[name]).any():
+            return "all fits failed"
+        return self.u_shape(name).verdict() if len(self.param_range) > 1 else "only one value"
+
     def to_frame(self) -> Any:
         """Return a tidy pandas DataFrame, a row a fit.
 
@@ -78,10 +156,14 @@ class RobustnessCurve:
         -------
         frame : pandas.DataFrame
             Columns ``attack``, the name of the parameter, ``split``, ``repeat``, ``score``,
-            ``train_score`` and ``fit_time`` (in seconds).
+            ``train_score`` and ``fit_time`` (in seconds). The parameter's column has its values if
+            all are numbers, else their strings, such as "None": `DataFrame.groupby` drops None.
         """
         import pandas as pd
 
+        values = self.param_range
+        if not all(_is_number(value) for value in values):
+            values = [str(value) for value in values]
         rows = [
             {
                 "attack": name,
@@ -93,7 +175,7 @@ class RobustnessCurve:
                 "fit_time": self.fit_times[name][i, column],
             }
             for name in self.scores
-            for i, value in enumerate(self.param_range)
+            for i, value in enumerate(values)
             for column in range(self.n_splits * self.n_repeats)
         ]
         return pd.DataFrame(rows)
@@ -287,6 +369,7 @@ class RobustnessCurve:
                 for table in self.scores.values()
             )
             body += f"<tr><th>{html.escape(str(value))}</th>{cells}</tr>"
+        foot = "".join(f"<td>{self._short_verdict(name)}</td>" for name in self.scores)
         caption = (
             f"Clean score over {html.escape(self.param_name)}: mean ± standard deviation over "
             f"{self.n_splits} splits x {self.n_repeats} repeats"
@@ -294,7 +377,7 @@ class RobustnessCurve:
         name = html.escape(self.param_name)
         return (
             f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
+            f"<tbody>{body}</tbody><tfoot><tr><th>verdict</th>{foot}</tr></tfoot></table>"
         )
 
 
@@ -305,6 +388,21 @@ def check_curve(curve):
             "`curve` must be a RobustnessCurve (of several metrics, one of the dict), got an "
             f"instance of {type(curve).__name__}"
         )
+
+
+def _is_number(value):
+    is_nan = isinstance(value, (float, np.floating)) and math.isnan(value)
+    return isinstance(value, (int, float, np.number)) and not is_nan
+
+
+def _text(value):
+    """A value of the parameter for people to read."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _last_name(param_name):
+    """The name of a parameter without what it is nested in."""
+    return param_name.rpartition("__")[2]
 
 
 def _numbers(rows):

@@ -11,6 +11,7 @@ from ..._validation import check_real
 from .._breaking_point import budgets_of
 from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
+from ._scaffold import axes_of
 
 
 class BudgetHeatmapDisplay:
@@ -247,12 +248,8 @@ class BudgetHeatmapDisplay:
         -------
         self : BudgetHeatmapDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         _check_drop(drop)
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         values, budgets = list(self.param_range), list(self.budgets)
         # A failed fit does not take its cell along.
         means = np.ma.masked_invalid(self.scores).mean(axis=2).filled(np.nan)

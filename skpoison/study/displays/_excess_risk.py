@@ -3,16 +3,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
-from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import _num_samples
 
-from ..._seeding import seed_estimator
-from ..._typing import Attack, Classifier, Seed
-from ..._validation import check_choice, check_int
-from .._poisoned_classifier import PoisonedClassifier
+from ..._typing import Attack, Classifier, Memory, Seed
+from ..._validation import check_choice
+from .._excess_risk import excess_risks
+from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class ExcessRiskDisplay:
@@ -130,6 +126,9 @@ class ExcessRiskDisplay:
         scoring: Any = "neg_log_loss",
         n_repeats: int = 1,
         random_state: Seed = None,
+        n_jobs: int | None = None,
+        memory: Memory = None,
+        progress: bool = False,
         bounds: Any = None,
         risk_name: str = "Excess risk",
         ax: Any = None,
@@ -160,7 +159,14 @@ class ExcessRiskDisplay:
         n_repeats : int, default=1
             How often to repeat all, with new samples and seeds.
         random_state : int, RandomState instance or None, default=None
-            Seeds samples, attacks and fits. Equal in a repeat, so that excesses are paired.
+            Seeds samples, attacks and fits. All fits of a repeat have one seed, so that excesses
+            are paired.
+        n_jobs : int, default=None
+            Number of jobs for joblib.
+        memory : str, path-like, joblib.Memory or None, default=None
+            Where to keep each finished fit and attack, as in `robustness_curve`.
+        progress : bool, default=False
+            Whether to show a progress bar.
         bounds, risk_name, ax, **plot_kw
             As in `from_excess`.
 
@@ -179,25 +185,20 @@ class ExcessRiskDisplay:
         so that a float32 net that is sure of the wrong class loses 16 nats and no more.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        X, y = indexable(X, y)
-        n_rows = _num_samples(y)
-        sizes = [check_int(n, "train_sizes", low=1, high=n_rows) for n in train_sizes]
-        check_int(n_repeats, "n_repeats", low=1)
-        scorer = check_scoring(estimator, scoring=scoring)
-        rng = check_random_state(random_state)
-        excess = {name: np.empty((len(sizes), n_repeats)) for name in attacks}
-        for repeat in range(n_repeats):
-            order = rng.permutation(n_rows)
-            seed = rng.randint(2**31 - 1)
-            clean = seed_estimator(clone(estimator), seed, overwrite=True).fit(X, y)
-            best = scorer(clean, *test)
-            for i, n in enumerate(sizes):
-                sample = _safe_indexing(X, order[:n]), _safe_indexing(y, order[:n])
-                for name, attack in attacks.items():
-                    victim = PoisonedClassifier(clean, attack)
-                    if attack is not None:
-                        victim.attack = seed_estimator(clone(attack), seed, overwrite=True)
-                    excess[name][i, repeat] = best - scorer(victim.fit(*sample), *test)
+        sizes, excess = excess_risks(
+            estimator,
+            X,
+            y,
+            attacks=attacks,
+            train_sizes=train_sizes,
+            test=test,
+            scoring=scoring,
+            n_repeats=n_repeats,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            memory=memory,
+            progress=progress,
+        )
         return cls.from_excess(sizes, excess, bounds=bounds, risk_name=risk_name, ax=ax, **plot_kw)
 
     def plot(
@@ -233,25 +234,19 @@ class ExcessRiskDisplay:
         ValueError
             If sizes, risks and bounds do not fit together.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         if std_display_style is not None:
             check_choice(std_display_style, "std_display_style", ("fill_between",))
         sizes, excess, bounds = self._check()
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         self.lines_, self.bounds_ = [], {}
         self.fill_between_: list | None = None if std_display_style is None else []
         for name, table in excess.items():
-            # A failed fit does not take its row along; a row of them is left out.
-            masked = np.ma.masked_invalid(table)
-            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
-            (line,) = ax.plot(sizes, mean, **{"label": name, "marker": ".", **(line_kw or {})})
+            means, deviations = means_and_deviations(table)
+            line = draw_line(ax, sizes, means, name, line_kw)
             self.lines_.append(line)
             if self.fill_between_ is not None:
-                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
-                self.fill_between_.append(ax.fill_between(sizes, mean - std, mean + std, **kwargs))
+                low, high = means - deviations, means + deviations
+                self.fill_between_.append(draw_band(ax, sizes, low, high, line, fill_between_kw))
             if name in bounds:
                 kwargs = {"linestyle": "--", "color": line.get_color(), **(bound_kw or {})}
                 (self.bounds_[name],) = ax.plot(sizes, bounds[name], **kwargs)

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from ._scaffold import axes_of
+
 
 class PerturbationNormDisplay:
     """Histogram of the row norms of perturbations: where an attack spends its budget.
@@ -115,11 +117,7 @@ class PerturbationNormDisplay:
         -------
         self : PerturbationNormDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         norms = {name: np.asarray(values, dtype=np.float64) for name, values in self.norms.items()}
         values = np.concatenate(list(norms.values()))
         # From 0, and never of no width: an attack may give all rows the same norm.

@@ -7,8 +7,9 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ..._typing import Array, Attack, Classifier
 from ..._validation import check_choice
-from .._results import RobustnessCurve, check_curve
+from .._results import RobustnessCurve, UShape, check_curve
 from .._robustness_curve import robustness_curve
+from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class RobustnessCurveDisplay:
@@ -27,6 +28,8 @@ class RobustnessCurveDisplay:
         Scores by attack.
     score_name : str, default="Score on clean data"
         Label of the vertical axis.
+    u_shapes : dict of str to UShape, default=None
+        What `RobustnessCurve.u_shape` says of an attack's scores; the legend tells which are a U.
 
     Attributes
     ----------
@@ -40,6 +43,8 @@ class RobustnessCurveDisplay:
         The bands, if drawn.
     errorbar_ : list of matplotlib artists or None
         The error bars, if drawn.
+    peaks_ : list of matplotlib.lines.Line2D
+        The rings around the best mean of each attack that has scores.
 
     Examples
     --------
@@ -62,11 +67,13 @@ class RobustnessCurveDisplay:
         param_range: Iterable[Any],
         scores: Mapping[str, Array],
         score_name: str = "Score on clean data",
+        u_shapes: Mapping[str, UShape] | None = None,
     ) -> None:
         self.param_name = param_name
         self.param_range = param_range
         self.scores = scores
         self.score_name = score_name
+        self.u_shapes = u_shapes
 
     @classmethod
     def from_curve(
@@ -100,11 +107,13 @@ class RobustnessCurveDisplay:
             If `curve` is none.
         """
         check_curve(curve)
+        names = [name for name, table in curve.scores.items() if np.isfinite(table).any()]
         display = cls(
             param_name=curve.param_name,
             param_range=curve.param_range,
             scores=curve.scores,
             score_name=score_name,
+            u_shapes={name: curve.u_shape(name) for name in names},
         )
         return display.plot(ax=ax, **plot_kw)
 
@@ -178,6 +187,9 @@ class RobustnessCurveDisplay:
     ) -> Self:
         """Draw the curves: means, and one standard deviation to both sides.
 
+        A ring marks the best mean of each attack, and the legend says which curves are a U. Where
+        all scores lie in [0, 1], bands and error bars end there.
+
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
@@ -195,12 +207,8 @@ class RobustnessCurveDisplay:
         -------
         self : RobustnessCurveDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         _check_style(std_display_style)
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         values, scale = _axis(self.param_range)
         self.lines_: Any = []
         self.fill_between_: Any = None
@@ -209,19 +217,28 @@ class RobustnessCurveDisplay:
             self.fill_between_ = []
         elif std_display_style == "errorbar":
             self.lines_, self.errorbar_ = None, []
+        self.peaks_: Any = []
+        limits = _limits(self.scores)
         for name, table in self.scores.items():
-            # A failed fit does not take its row along; a row of them is left out.
-            masked = np.ma.masked_invalid(table)
-            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
+            means, deviations = means_and_deviations(table)
+            low, high = np.clip([means - deviations, means + deviations], *limits)
+            shape = (self.u_shapes or {}).get(name)
+            label = f"{name} (a U)" if shape is not None and shape.is_u else name
             if std_display_style == "errorbar":
-                kwargs = {"label": name, "capsize": 3, **(errorbar_kw or {})}
-                self.errorbar_.append(ax.errorbar(values, mean, std, **kwargs))
-                continue
-            (line,) = ax.plot(values, mean, **{"label": name, "marker": ".", **(line_kw or {})})
-            self.lines_.append(line)
+                kwargs = {"label": label, "capsize": 3, **(errorbar_kw or {})}
+                bars = ax.errorbar(values, means, [means - low, high - means], **kwargs)
+                self.errorbar_.append(bars)
+                line = bars.lines[0]
+            else:
+                line = draw_line(ax, values, means, label, line_kw)
+                self.lines_.append(line)
             if std_display_style == "fill_between":
-                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
-                self.fill_between_.append(ax.fill_between(values, mean - std, mean + std, **kwargs))
+                self.fill_between_.append(draw_band(ax, values, low, high, line, fill_between_kw))
+            if np.isfinite(means).any():
+                best = np.nanargmax(means)
+                ring = {"marker": "o", "markersize": 10, "fillstyle": "none"}
+                ring |= {"color": line.get_color(), "linestyle": "none"}
+                self.peaks_ += ax.plot(values[best], means[best], **ring)
         if scale == "category":
             ax.set_xticks(values, [str(value) for value in self.param_range])
         else:
@@ -236,6 +253,13 @@ class RobustnessCurveDisplay:
 def _check_style(style):
     if style is not None:
         check_choice(style, "std_display_style", ("fill_between", "errorbar"))
+
+
+def _limits(scores):
+    """Where bands end: at 0 and 1 where all scores lie between them, as accuracies do."""
+    values = np.concatenate([np.ravel(table) for table in scores.values()])
+    values = values[np.isfinite(values)]
+    return (0, 1) if ((values >= 0) & (values <= 1)).all() else (-np.inf, np.inf)
 
 
 def _axis(param_range):

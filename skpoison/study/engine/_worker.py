@@ -82,6 +82,7 @@ class FitTask:
     fit_params: dict = field(default_factory=dict)
     train_score_params: dict = field(default_factory=dict)
     test_score_params: dict = field(default_factory=dict)
+    scores_training: bool = True
 
     def outcomes(self, strict):
         return [attempt(self.run, strict)]
@@ -102,7 +103,9 @@ class FitTask:
     def cell(self, training, fit_time) -> Cell:
         """Score the estimator, which is fitted."""
         test_score = self.scorer(self.estimator, *self.test, **self.test_score_params)
-        train_score = self.scorer(self.estimator, *training, **self.train_score_params)
+        train_score = np.nan
+        if self.scores_training:
+            train_score = self.scorer(self.estimator, *training, **self.train_score_params)
         return {
             "score": _as_floats(test_score),
             "train_score": _as_floats(train_score),
