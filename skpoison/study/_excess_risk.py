@@ -1,4 +1,4 @@
-"""What training on poisoned samples costs: the study behind `ExcessRiskDisplay`."""
+"""The study behind `ExcessRiskDisplay`: the cost of training on poisoned samples."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from sklearn.utils.validation import _num_samples
 from .._seeding import seed_estimator
 from .._validation import check_int
 from .._version import __version__
-from ._robustness_curve import check_attacks, check_test
+from ._arguments import check_attacks, check_test
 from .engine import AttackTask, FitTask, PlannedFit, fingerprint, run_plan, take
 
 
@@ -80,7 +80,7 @@ def excess_risks(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a fit stands: `size` is an index; without attack and size, training on all rows."""
+    """The place of a fit; `size` is an index. Both are None for clean training on all rows."""
 
     attack: str | None
     size: int | None
@@ -144,7 +144,7 @@ class _ExcessRiskPlan:
 
     @cached_property
     def _fingerprint(self):
-        """The hash of all that every result depends on."""
+        """The hash of what all results of the study depend on."""
         return fingerprint(("excess risk", __version__, self.data, self.test, self.scoring))
 
     def _rows(self, place):

@@ -1,85 +1,26 @@
+"""The result of a study: tables of scores, their shapes, and their file."""
+
 import html
 import json
 import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from .._intervals import Drop, corrected_interval, rounded
 from .._typing import Array
 from .._validation import check_choice, check_real
+from ._shapes import Peak, UShape, last_name, value_text
 
 _TABLES = ("scores", "train_scores", "fit_times")
 
 
-class Peak(NamedTuple):
-    """The best value of the parameter, and its mean score."""
-
-    param: object
-    score: float
-
-    def __repr__(self) -> str:
-        return f"best at {_text(self.param)} ({rounded(self.score)})"
-
-
-class UShape(NamedTuple):
-    """The answer of `RobustnessCurve.u_shape`."""
-
-    peak: Peak
-    left: Drop
-    right: Drop
-    is_u: bool
-
-    def __repr__(self) -> str:
-        return self.describe()
-
-    def verdict(self) -> str:
-        """Say whether the curve is a U, in a few words.
-
-        Returns
-        -------
-        verdict : str
-            "a U", "not a U", or, where no interval can be computed, "cannot be told from one fold".
-        """
-        if not self._has_intervals():
-            return "cannot be told from one fold"
-        return "a U" if self.is_u else "not a U"
-
-    def describe(
-        self, param_name: str = "", first: object = "the first value", last: object = "the last"
-    ) -> str:
-        """Say the verdict, where the peak is, and how far each end lies under it.
-
-        Parameters
-        ----------
-        param_name : str, default=""
-            The parameter that varies; of a nested one, its last name is printed.
-        first, last : object, default="the first value", "the last"
-            The ends: the parameter's first and last value.
-
-        Returns
-        -------
-        text : str
-            One line.
-        """
-        name = f"{_last_name(param_name)} " if param_name else ""
-        peak = f"best at {name}{_text(self.peak.param)} ({rounded(self.peak.score)})"
-        if not self._has_intervals():
-            return f"a U {self.verdict()}; {peak}"
-        ends = ((first, self.left), (last, self.right))
-        lies = ", ".join(f"{_text(end)} lies {drop} under it" for end, drop in ends)
-        return f"{self.verdict()}: {peak}; {lies}"
-
-    def _has_intervals(self):
-        return not (math.isnan(self.left.low) or math.isnan(self.right.low))
-
-
 @dataclass(repr=False)
 class RobustnessCurve:
-    """Scores over a parameter under each attack: what `robustness_curve` returns.
+    """Scores over a parameter, under each of several attacks: the result of `robustness_curve`.
 
     Parameters
     ----------
@@ -90,9 +31,9 @@ class RobustnessCurve:
     scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
         Scores on clean data by attack. Column r * n_splits + s is repeat r on split s.
     train_scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
-        Scores on the data trained on, poison included.
+        Scores on the rows trained on, the poisoned ones included.
     fit_times : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
-        Seconds that each fit took, attack and scoring not included.
+        Seconds that each fit took, without the attack and the scoring.
     n_splits, n_repeats : int
         Number of folds, and of repeats on the same folds.
     test_train_ratio : float
@@ -141,7 +82,7 @@ class RobustnessCurve:
             return "all fits failed"
         if len(self.param_range) == 1:
             score = rounded(self.peak(name).score)
-            return f"{score} at {_last_name(self.param_name)} {_text(first)}, the only value"
+            return f"{score} at {last_name(self.param_name)} {value_text(first)}, the only value"
         return self.u_shape(name).describe(self.param_name, first, last)
 
     def _short_verdict(self, name):
@@ -150,7 +91,7 @@ class RobustnessCurve:
         return self.u_shape(name).verdict() if len(self.param_range) > 1 else "only one value"
 
     def to_frame(self) -> Any:
-        """Return a tidy pandas DataFrame, a row a fit.
+        """Return a tidy pandas DataFrame with one row for each fit.
 
         Returns
         -------
@@ -191,12 +132,18 @@ class RobustnessCurve:
         Returns
         -------
         peak : Peak
-            A named tuple (param, score). Of equal means the first; failed fits do not count.
+            A named tuple (param, score). If several values share the best mean, it is the first of
+            them. Failed fits do not count.
+
+        Raises
+        ------
+        ValueError
+            If there is no attack of this name, or all its fits failed.
         """
         means = _row_means(self._table(name))
         if np.isnan(means).all():
             raise ValueError(
-                f"`name` must be of an attack with scores, got {name!r}: all fits failed"
+                f"`name` must be an attack with scores, got {name!r}, whose fits all failed"
             )
         best = int(np.nanargmax(means))
         return Peak(self.param_range[best], float(means[best]))
@@ -204,13 +151,13 @@ class RobustnessCurve:
     def u_shape(self, name: str, confidence: float = 0.95) -> UShape:
         """Say how far both ends of the curve lie under its peak.
 
-        The differences are paired: same fold, same seed. Three corrections keep the intervals
-        honest. The peak is chosen for each fold from the other folds (for a single split, for each
-        repeat from the other repeats), so that it is not the luck of the data that judge it. The
-        repeats of a fold are averaged first: they share its rows, and count as one. And the
-        variance is that of the corrected resampled t-test [1]_: training folds overlap, so 1/J
-        becomes 1/J + n_test/n_train for J folds. What all folds share (a fixed test set, the one
-        attack of ``poison="dataset"``) is in no interval.
+        Each difference compares scores of the same fold and seed. Three corrections keep the
+        intervals honest. First, the peak that judges a fold is chosen on the other folds, so that
+        luck does not count as a peak; with a single split, repeats take the place of folds. Second,
+        the repeats of a fold are averaged and count as one, because they share its rows. Third, the
+        variance is taken from the corrected resampled t-test [1]_: training folds overlap, so that
+        1/J becomes 1/J + n_test/n_train for J folds. The intervals do not cover what all folds
+        share: a fixed test set, or the one attack of ``poison="dataset"``.
 
         Parameters
         ----------
@@ -222,10 +169,16 @@ class RobustnessCurve:
         Returns
         -------
         shape : UShape
-            A named tuple: `peak`; `left` and `right`, the drops from the peak to the first and to
-            the last value, each a tuple (mean, low, high); and `is_u`, whether both intervals lie
-            above 0. With fewer than two folds (or, of a single split, repeats)
-            the drops are NaN.
+            A named tuple. `peak` is the best value and its mean score. `left` and `right` are the
+            drops from the peak to the first and to the last value, each a tuple (mean, low, high).
+            `is_u` says whether both intervals lie above 0. Drops are NaN with fewer than two folds,
+            or, with a single split, fewer than two repeats. Printed, it is a sentence.
+
+        Raises
+        ------
+        ValueError
+            If there is no attack of this name, all its fits failed, or `confidence` is out of
+            range.
 
         References
         ----------
@@ -250,7 +203,7 @@ class RobustnessCurve:
         return UShape(self.peak(name), left, right, bool(left.low > 0 and right.low > 0))
 
     def _drop(self, table, end, confidence):
-        """Paired drop from the peak, chosen on other folds, to one end of the curve."""
+        """The drop from the peak to one end of the curve, with the peak chosen on other folds."""
         group = self.groups()
         whole = np.isfinite(table).all(axis=0)
         table, group = table[:, whole], group[whole]
@@ -263,7 +216,9 @@ class RobustnessCurve:
         return corrected_interval(differences, group, self.test_train_ratio, confidence)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the curve to a JSON file, whole or not at all.
+        """Write the curve to a JSON file.
+
+        An error while writing leaves a file that was there before as it was.
 
         Parameters
         ----------
@@ -273,7 +228,7 @@ class RobustnessCurve:
         Raises
         ------
         TypeError
-            If a value of the parameter has no form in JSON.
+            If JSON cannot hold a value of the parameter.
         """
         state = asdict(self)
         for table in _TABLES:
@@ -345,12 +300,12 @@ class RobustnessCurve:
                 raise ValueError(f"{table} must have shape {shape}")
 
     def groups(self) -> Array:
-        """Return which columns of the tables count as one: those of a fold.
+        """Return the group of each column of the tables; columns of one group count as one.
 
         Returns
         -------
         groups : ndarray of int of shape (n_repeats * n_splits,)
-            The fold of each column; of a single split, the repeat.
+            The fold of each column, or its repeat if there is a single split.
         """
         columns = np.arange(self.n_splits * self.n_repeats)
         return columns % self.n_splits if self.n_splits > 1 else columns
@@ -382,11 +337,11 @@ class RobustnessCurve:
 
 
 def check_curve(curve):
-    """Raise unless `curve` is one: a study of several metrics gives a dict of them."""
+    """Raise unless `curve` is a RobustnessCurve; with several metrics, a study gives a dict."""
     if not isinstance(curve, RobustnessCurve):
         raise TypeError(
-            "`curve` must be a RobustnessCurve (of several metrics, one of the dict), got an "
-            f"instance of {type(curve).__name__}"
+            "`curve` must be a RobustnessCurve (with several metrics, one value of the dict), got "
+            f"an instance of {type(curve).__name__}"
         )
 
 
@@ -395,25 +350,15 @@ def _is_number(value):
     return isinstance(value, (int, float, np.number)) and not is_nan
 
 
-def _text(value):
-    """A value of the parameter for people to read."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _last_name(param_name):
-    """The name of a parameter without what it is nested in."""
-    return param_name.rpartition("__")[2]
-
-
 def _numbers(rows):
-    """The array of a table in JSON; numpy would take the strings and nulls in it for numbers."""
+    """The array of a table in JSON, checked: numpy turns strings and nulls into numbers."""
     if any(type(value) not in (int, float) for row in rows for value in row):
         raise ValueError("a table must have numbers only")
     return np.array(rows, dtype=np.float64)
 
 
 def _row_means(table):
-    """Means of rows over the fits that did not fail; NaN where all did."""
+    """The mean of each row over the fits that did not fail; NaN where all fits failed."""
     counts = np.isfinite(table).sum(axis=1)
     sums = np.where(np.isfinite(table), table, 0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -1,4 +1,4 @@
-"""The study itself: each attack, each fold, each value of the parameter."""
+"""The study of a classifier over a parameter, under each of several attacks."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,6 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
+from ._arguments import check_attacks, check_test
 from ._results import RobustnessCurve
 from .engine import RobustnessPlan, route, run_plan
 
@@ -42,20 +43,20 @@ def robustness_curve(
     """Score a classifier on clean data over a parameter, trained under each of several attacks.
 
     Every attack is run once for each fold and repeat, whatever the number of parameter values, and
-    all attacks and values see the same folds and seeds: comparisons are paired.
+    all attacks and values see the same folds and seeds, so that comparisons are paired.
 
     Parameters
     ----------
     estimator : classifier
-        The victim. Cloned; its every nested `random_state` is set by the study.
+        The victim, cloned for each fit. The study sets every `random_state` in it.
     X : array-like of shape (n, d) or (n, c, h, w)
         Clean rows.
     y : array-like of shape (n,)
         Their labels.
     attacks : dict of str to attack or None
-        The attacks by name; None stands for clean training. They are cloned, every nested
-        `random_state` is set by the study, and they get rows as X has them: before the first step,
-        if the estimator is a Pipeline.
+        The attacks by name; None stands for clean training. They are cloned, and the study sets
+        every `random_state` in them. An attack gets rows as X has them, even if the estimator is a
+        Pipeline.
     param_name : str
         Parameter of `estimator` to vary, such as ``"module__width"``.
     param_range : array-like of shape (n_params,)
@@ -63,61 +64,63 @@ def robustness_curve(
     cv : int, cross-validation generator or iterable, default=None
         The folds, as in `sklearn.model_selection.cross_validate`; None: 5 stratified folds.
     test : tuple of (X_test, y_test), default=None
-        A fixed clean test set to score on. None: the clean rows of the fold that is held out.
+        A fixed clean test set to score on. None: the held-out fold, clean.
     poison : {"fold", "dataset"}, default="fold"
-        "fold" attacks the training part of each fold by itself. "dataset" attacks all of (X, y)
-        and then splits it, the protocol of [1]_: held-out rows take part in the attack.
+        "fold" attacks the training rows of each fold by themselves. "dataset" attacks all of (X, y)
+        once and then splits it, so that held-out rows take part in the attack; this is the protocol
+        of [1]_.
     early_stop_on : {"fraction", "held-out"}, default="fraction"
-        "held-out" passes the held-out fold to `fit` as ``X_val, y_val`` (poisoned under
-        ``poison="dataset"``, as in [1]_), which a `NetClassifier` takes and a Pipeline does not;
-        "fraction" leaves validation to the estimator.
+        "fraction" leaves validation to the estimator. "held-out" passes the held-out fold to `fit`
+        as ``X_val, y_val``; a `NetClassifier` takes them, a Pipeline does not. Under
+        ``poison="dataset"`` this fold is poisoned, as in [1]_.
     n_repeats : int, default=1
-        How often to repeat all, on the same folds with new seeds.
+        How often to repeat everything, on the same folds with new seeds.
     scoring : str, callable, list or dict, default=None
-        Scorer; None: the estimator's own `score`. Several metrics are given as in
+        The scorer, or None for the estimator's own `score`. Several metrics are given as in
         `sklearn.model_selection.cross_validate`: a list of names, a dict of scorers, or a callable
         that returns a dict of numbers.
     n_jobs : int, default=None
         Number of jobs for joblib. The result does not depend on it: each fit runs on one thread.
     memory : str, path-like, joblib.Memory or None, default=None
-        Where to keep each finished fit and attack: a run that was killed continues where it
-        stopped, given the same arguments and an int `random_state`. A cache holds pickles: use
-        your own.
+        Where to keep each finished fit and attack. A run that was killed continues where it
+        stopped if it is started again with the same arguments and an int `random_state`. The folder
+        holds pickles: never load one from a stranger.
     fused : {"auto", True, False}, default="auto"
-        Whether to train nets of one architecture together (`skpoison.nets.fit_many`), across folds,
-        attacks and repeats: "auto" where that is faster, a choice by sizes alone; True wherever it
-        is possible. Applies to a plain `NetClassifier`. Scores agree but for rounding.
+        Whether to train nets of one architecture together, across folds, attacks and repeats
+        (`skpoison.nets.fit_many`). "auto" does so where it is faster, which depends on sizes alone;
+        True does so wherever it is possible. Only a plain `NetClassifier` is trained so. Scores
+        agree up to rounding.
     error_score : "raise" or float, default=nan
-        What to score a failed fit with, after a warning; or whether to raise.
+        The score of a fit that failed, which is also a warning. "raise" raises its error.
     random_state : int, RandomState instance or None, default=None
-        Seeds all of the study: one seed for each repeat and split.
+        Seeds the study, which draws one seed for each repeat and split.
     progress : bool, default=False
         Whether to show a progress bar.
     params : dict, default=None
-        Parameters for the `fit` of `estimator`, such as ``{"sample_weight": weights}``; of those
-        with a value for each row of X, a fit gets its rows'. With scikit-learn's metadata routing
-        enabled they go to `fit`, the scorer and the splitter, as these request them. Attacks get
-        none.
+        Parameters for the `fit` of `estimator`, such as ``{"sample_weight": weights}``. A parameter
+        with one value for each row of X is cut to the rows of each fit. With scikit-learn's
+        metadata routing enabled, parameters go to `fit`, the scorer and the splitter, as these
+        request them. Attacks get none.
 
     Returns
     -------
     curve : RobustnessCurve or dict of str to RobustnessCurve
-        Scores, scores on the data trained on, and fit times (of nets trained together: the group's
-        over its size). Of several metrics, a curve for each.
+        Scores on clean rows, scores on the rows trained on, and fit times. The time of nets that
+        are trained together is shared equally. With several metrics, there is a curve for each.
 
     Raises
     ------
     ValueError
         If an argument is out of its range, or all fits failed.
     RuntimeError
-        If a worker process died. What was finished is kept in `memory`.
+        If a worker process died. Finished fits and attacks are in `memory`, if that is set.
 
     Warns
     -----
     FitFailedWarning
         If some fits failed and `error_score` is a number.
     UserWarning
-        If `memory` cannot be written, and nothing is kept, or an entry of it is damaged, and
+        If `memory` cannot be written, so that nothing is kept; or if an entry of it is damaged and
         computed again.
 
     References
@@ -161,7 +164,7 @@ def robustness_curve(
         isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
     ):
         error_score = check_real(error_score, "error_score")
-    # Row by row, so that the seeds of the first repeats do not depend on how many follow.
+    # A row for each repeat: the first seeds do not depend on how many repeats follow.
     shape = (n_repeats, len(splits))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)
     plan = RobustnessPlan(
@@ -227,7 +230,7 @@ def _curve(cells, plan, metric=None):
 
 
 def _of_metric(value, metric):
-    """The value of a metric; times, and scores of fits that failed, are the same for all."""
+    """The value of one metric. Times and the scores of failed fits have no metrics."""
     return value[metric] if isinstance(value, dict) else value
 
 
@@ -239,7 +242,7 @@ def _check_range(estimator, param_name, param_range):
     values = list(param_range)
     if not values:
         raise ValueError("`param_range` must have at least one value, got none")
-    # An unknown name must fail here, and not in each fit.
+    # An unknown name fails here, and not in each fit.
     try:
         clone(estimator).set_params(**{param_name: values[0]})
     except ValueError as error:
@@ -259,16 +262,6 @@ def _check_folds(splits):
     return splits
 
 
-def check_test(test):
-    if test is None:
-        return None
-    try:
-        X_test, y_test = test if isinstance(test, (tuple, list)) else ()
-    except ValueError:
-        raise ValueError(f"`test` must be a pair (X_test, y_test), got {type(test)}") from None
-    return tuple(indexable(X_test, y_test))
-
-
 def _check_early_stop(estimator, early_stop_on):
     check_choice(early_stop_on, "early_stop_on", ("fraction", "held-out"))
     if early_stop_on == "held-out" and not has_fit_parameter(estimator, "X_val"):
@@ -277,14 +270,3 @@ def _check_early_stop(estimator, early_stop_on):
             f"`X_val`, got 'held-out' with {type(estimator).__name__}"
         )
     return early_stop_on == "held-out"
-
-
-def check_attacks(attacks):
-    if not isinstance(attacks, dict) or not attacks:
-        raise ValueError(f"`attacks` must be a non-empty dict of name to attack, got {attacks!r}")
-    for name, attack in attacks.items():
-        if not isinstance(name, str):
-            raise TypeError(f"`attacks` must have strings as keys, got {name!r}")
-        if attack is not None and (isinstance(attack, type) or not hasattr(attack, "poison")):
-            raise TypeError(f"`attacks[{name!r}]` must have a method `poison`, got {attack!r}")
-    return attacks

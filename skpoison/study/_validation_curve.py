@@ -40,11 +40,12 @@ def validation_curve(
 ) -> tuple[Array, Array]:
     """Like `sklearn.model_selection.validation_curve`, faster for small nets.
 
-    Where the estimator is a `NetClassifier`, by itself, as the last step of a Pipeline, or in a
-    `PoisonedClassifier` (nested in any order), the nets of a value are trained together over the
-    folds (`skpoison.nets.fit_many`) if that is faster, and transformers and attacks run once a
-    fold. Else, and (with a `FitFailedWarning`) if anything fails on that way, it is scikit-learn's
-    own. Scores agree but for rounding, given an int `random_state` in the estimator.
+    The estimator may be a `NetClassifier`, or have one as the last step of a Pipeline or inside a
+    `PoisonedClassifier`, nested in any order. The nets of one value are then trained together over
+    the folds (`skpoison.nets.fit_many`) if that is faster; transformers and attacks run once for
+    each fold. Any other estimator is left to scikit-learn's function, and so is one whose nets
+    cannot be trained together, after a `FitFailedWarning`. The estimator keeps its own seeds: with
+    an int `random_state`, scores agree with scikit-learn's up to rounding.
 
     Parameters
     ----------
@@ -64,9 +65,14 @@ def validation_curve(
     Returns
     -------
     train_scores : ndarray of shape (n_params, n_splits)
-        Scores on the training rows, as they were given.
+        Scores on the training rows, before any attack.
     test_scores : ndarray of shape (n_params, n_splits)
-        Scores on the rows held out.
+        Scores on the held-out rows.
+
+    Warns
+    -----
+    FitFailedWarning
+        If nets could not be trained together, and scikit-learn fits them one by one.
 
     Examples
     --------
@@ -84,7 +90,7 @@ def validation_curve(
     if params is None and _net_of(estimator) is not None:
         X, y, groups = indexable(X, y, groups)
         splits = list(check_cv(cv, y, classifier=True).split(X, y, groups))
-        cv = splits  # The same folds on both ways, even if they are drawn.
+        cv = splits  # scikit-learn gets the same folds, even if they are random.
         values = list(param_range)
         if values and _is_stackable(estimator, param_name, values, X, y, len(splits)):
             scorer = check_scoring(estimator, scoring=scoring)
@@ -100,7 +106,7 @@ def validation_curve(
                             test_scores[place] = cell["score"]
                 return train_scores, test_scores
             except Exception as error:
-                # scikit-learn deals with errors, by `error_score`.
+                # scikit-learn handles errors as `error_score` says.
                 warnings.warn(
                     f"Nets could not be trained together and are fitted one by one: {error!r}",
                     FitFailedWarning,
@@ -124,7 +130,7 @@ def validation_curve(
 
 
 def _net_of(estimator):
-    """The net at the end of pipelines and attacks, or None."""
+    """The net inside pipelines and poisoned classifiers, or None if there is none."""
     while True:
         if type(estimator) is NetClassifier:
             return estimator
@@ -150,7 +156,7 @@ def _is_stackable(estimator, param_name, values, X, y, n_splits):
 
 
 def _tasks(estimator, param_name, values, data, splits, scorer):
-    """A stack of the folds for each value; its places are pairs (index of the value, fold)."""
+    """A stack for each value, of one net for each fold; a place is (index of the value, fold)."""
     tests = [take(data, held_out) for _, held_out in splits]
     tasks = {}
     for i, value in enumerate(values):

@@ -1,3 +1,5 @@
+"""Excess risk over the sample size, as lines."""
+
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -12,11 +14,11 @@ from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class ExcessRiskDisplay:
-    """Plot of excess risk over the sample size, a line for each attack.
+    """Plot of excess risk over the sample size, with a line for each attack.
 
-    Excess risk is what training on n poisoned rows costs against training on clean data: the risk
-    F(w*_n) of the poisoned model minus that of the clean one, F(w*), both on clean test data, as in
-    Figure 2 of [1]_. Use `from_excess` or `from_estimator`.
+    Excess risk is the cost of training on n poisoned rows instead of all rows clean: the risk
+    F(w*_n) of the poisoned model minus the risk F(w*) of the clean model, both on clean test rows,
+    as in Figure 2 of [1]_. Use `from_excess` or `from_estimator`.
 
     Parameters
     ----------
@@ -25,8 +27,8 @@ class ExcessRiskDisplay:
     excess : dict of str to array-like of shape (n_sizes, n_scores)
         Excess risks by attack; NaN for a fit that failed.
     bounds : dict of str to array-like of shape (n_sizes,), default=None
-        What theory promises, for any of the attacks, such as
-        `skpoison.theory.sgd_excess_risk_bound`; drawn dashed in the attack's colour.
+        Bounds from theory for some or all of the attacks, such as
+        `skpoison.theory.sgd_excess_risk_bound`. They are drawn dashed in the attack's colour.
     risk_name : str, default="Excess risk"
         Label of the vertical axis.
 
@@ -93,7 +95,7 @@ class ExcessRiskDisplay:
         excess : dict of str to array-like of shape (n_sizes, n_scores)
             Excess risks by attack.
         bounds : dict of str to array-like of shape (n_sizes,), default=None
-            What theory promises, for any of the attacks.
+            Bounds from theory for some or all of the attacks.
         risk_name : str, default="Excess risk"
             Label of the vertical axis.
         ax : matplotlib.axes.Axes, default=None
@@ -136,8 +138,8 @@ class ExcessRiskDisplay:
     ) -> Self:
         """Train on poisoned samples of several sizes, and on all rows clean, and plot the excess.
 
-        In each repeat a sample is the first n rows of one random order, so that a larger sample
-        holds the smaller ones; each attack poisons the sample by itself.
+        Each repeat draws one random order of the rows, and a sample is the first n rows of it: a
+        larger sample contains the smaller ones. Each sample is poisoned by itself.
 
         Parameters
         ----------
@@ -152,12 +154,12 @@ class ExcessRiskDisplay:
         train_sizes : array-like of int of shape (n_sizes,)
             Sample sizes n, between 1 and n_samples.
         test : tuple of (X_test, y_test)
-            Clean rows on which all models are scored.
+            Clean rows, on which all models are scored.
         scoring : str or callable, default="neg_log_loss"
-            A scorer, larger is better: the excess risk is the score of the clean model minus that
-            of the poisoned one. "accuracy" gives the excess error.
+            A scorer whose larger values are better. The excess risk is the score of the clean model
+            minus the score of the poisoned one. "accuracy" gives the excess error.
         n_repeats : int, default=1
-            How often to repeat all, with new samples and seeds.
+            How often to repeat everything, with new samples and seeds.
         random_state : int, RandomState instance or None, default=None
             Seeds samples, attacks and fits. All fits of a repeat have one seed, so that excesses
             are paired.
@@ -181,8 +183,8 @@ class ExcessRiskDisplay:
 
         Notes
         -----
-        scikit-learn's log loss treats a probability below the float's precision as that precision,
-        so that a float32 net that is sure of the wrong class loses 16 nats and no more.
+        scikit-learn's log loss clips probabilities at the precision of their type. A float32 net
+        that is sure of the wrong class therefore loses 16 nats at most.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         sizes, excess = excess_risks(

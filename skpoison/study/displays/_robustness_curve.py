@@ -1,3 +1,5 @@
+"""Scores over a parameter, as a line for each attack."""
+
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -7,15 +9,16 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ..._typing import Array, Attack, Classifier
 from ..._validation import check_choice
-from .._results import RobustnessCurve, UShape, check_curve
+from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
+from .._shapes import UShape
 from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class RobustnessCurveDisplay:
-    """Plot of clean scores over a parameter, a line for each attack.
+    """Plot of clean scores over a parameter, with a line for each attack.
 
-    Use `from_curve` or `from_estimator`; the counterpart of
+    Use `from_curve` or `from_estimator`. The display is the counterpart of
     `sklearn.model_selection.ValidationCurveDisplay`.
 
     Parameters
@@ -29,7 +32,7 @@ class RobustnessCurveDisplay:
     score_name : str, default="Score on clean data"
         Label of the vertical axis.
     u_shapes : dict of str to UShape, default=None
-        What `RobustnessCurve.u_shape` says of an attack's scores; the legend tells which are a U.
+        The results of `RobustnessCurve.u_shape` by attack. The legend says which are a U.
 
     Attributes
     ----------
@@ -44,7 +47,7 @@ class RobustnessCurveDisplay:
     errorbar_ : list of matplotlib artists or None
         The error bars, if drawn.
     peaks_ : list of matplotlib.lines.Line2D
-        The rings around the best mean of each attack that has scores.
+        The rings around the best means. An attack whose fits all failed has none.
 
     Examples
     --------
@@ -89,7 +92,7 @@ class RobustnessCurveDisplay:
         Parameters
         ----------
         curve : RobustnessCurve
-            What `robustness_curve` returned.
+            The result of `robustness_curve`.
         score_name : str, default="Score on clean data"
             Label of the vertical axis.
         ax : matplotlib.axes.Axes, default=None
@@ -104,7 +107,7 @@ class RobustnessCurveDisplay:
         Raises
         ------
         TypeError
-            If `curve` is none.
+            If `curve` is not a RobustnessCurve.
         """
         check_curve(curve)
         names = [name for name, table in curve.scores.items() if np.isfinite(table).any()]
@@ -148,7 +151,7 @@ class RobustnessCurveDisplay:
         std_display_style, line_kw, fill_between_kw, errorbar_kw
             As in `plot`.
         **study_kw
-            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on; `scoring`
+            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on. `scoring`
             must be one metric.
 
         Returns
@@ -185,7 +188,7 @@ class RobustnessCurveDisplay:
         fill_between_kw: dict[str, Any] | None = None,
         errorbar_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the curves: means, and one standard deviation to both sides.
+        """Draw the means, with one standard deviation to both sides.
 
         A ring marks the best mean of each attack, and the legend says which curves are a U. Where
         all scores lie in [0, 1], bands and error bars end there.
@@ -256,14 +259,14 @@ def _check_style(style):
 
 
 def _limits(scores):
-    """Where bands end: at 0 and 1 where all scores lie between them, as accuracies do."""
+    """Where bands end: at 0 and 1 if all scores lie between them, as accuracies do."""
     values = np.concatenate([np.ravel(table) for table in scores.values()])
     values = values[np.isfinite(values)]
     return (0, 1) if ((values >= 0) & (values <= 1)).all() else (-np.inf, np.inf)
 
 
 def _axis(param_range):
-    """Positions of the values, and the scale on which they lie most evenly."""
+    """The positions of the values, and the scale on which they are spaced most evenly."""
     numeric = all(isinstance(value, (int, float, np.number)) for value in param_range)
     if not numeric or any(isinstance(value, bool) for value in param_range):
         return list(range(len(param_range))), "category"

@@ -1,4 +1,4 @@
-"""What a study computes: the place of each cell, what is poisoned for it, and the task it takes."""
+"""What a study computes: the place of each cell, what is poisoned for it, and its task."""
 
 import math
 from collections import Counter
@@ -18,13 +18,13 @@ from ._fingerprint import fingerprint
 from ._metadata import rows_of
 from ._worker import AttackTask, FitTask, StackTask, take
 
-# Poisoned rows that are held at a time: attacks whose rows do not fit wait for the next wave.
+# How many bytes of poisoned rows are held at a time. Attacks beyond that wait for the next wave.
 MAX_BYTES = 2**30
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell stands in a study; `value` is an index into the parameter's values."""
+    """The place of a cell in a study; `value` is an index into the parameter's values."""
 
     attack: str
     repeat: int
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """What an attack poisons at one time: the training rows of a split, or None for all rows."""
+    """The rows that an attack poisons at one time: those of a split, or all if that is None."""
 
     attack: str
     repeat: int
@@ -45,8 +45,8 @@ class Part:
 class PlannedFit:
     """A fit that is to be computed, or found in memory.
 
-    `estimator` has its seeds. `part` is what must be poisoned before, None for clean training.
-    `key` is the fit's address in memory, None without one.
+    `estimator` has its seeds. `part` says what must be poisoned first; None means clean training.
+    `key` is the address of the fit in memory, or None without a memory.
     """
 
     estimator: Any
@@ -55,37 +55,40 @@ class PlannedFit:
 
 
 class Plan(Protocol):
-    """What `run_plan` asks of a plan. A place and a part may be any values that can be hashed."""
+    """What `run_plan` needs of a plan. Places and parts may be any values that can be hashed."""
 
     @property
     def n_cells(self) -> int: ...
 
     def waves(self) -> Iterable[list]:
-        """The places of all cells, in lists: the poisoned rows of a list are held at one time."""
+        """The places of all cells, in lists. Poisoned rows are held until their list is done."""
 
-    def fit(self, place: Any, *, keyed: bool) -> PlannedFit: ...
+    def fit(self, place: Any, *, keyed: bool) -> PlannedFit:
+        """The fit at a place, with its key in memory if `keyed`."""
 
     def attack_key(self, part: Any) -> str:
         """The address of poisoned rows in memory."""
 
-    def attack_task(self, part: Any) -> AttackTask: ...
+    def attack_task(self, part: Any) -> AttackTask:
+        """The task that poisons a part."""
 
     def fit_task(self, place: Any, fit: PlannedFit, poisoned: tuple | None) -> FitTask:
-        """The task of a fit; `poisoned` is what its attack left, None for clean training."""
+        """The task of a fit; `poisoned` has its poisoned rows, or is None for clean training."""
 
     def group(self, tasks: dict, fits: dict, n_jobs: int | None) -> dict:
-        """Put tasks together that a worker does as one; returns tuple of places -> task.
+        """Put together the tasks that one worker does as one.
 
-        `tasks` has those that are to be computed, `fits` all of the wave.
+        `tasks` has the tasks of this wave by place, and `fits` all its fits by place, also those
+        found in memory. Returns a dict of tuples of places to tasks.
         """
 
 
 @dataclass
 class RobustnessPlan:
-    """The plan of `robustness_curve`, whose arguments its fields are, checked.
+    """The plan of `robustness_curve`; most fields are arguments of it, checked.
 
-    `splits` has pairs (train, test) of indices, `seeds` a seed for each repeat and split.
-    `hold_out` says whether the held-out rows are validation data.
+    `splits` has pairs (train, test) of indices. `seeds` has shape (n_repeats, n_splits).
+    `hold_out` says whether held-out rows are validation data.
     """
 
     estimator: Any
@@ -118,7 +121,7 @@ class RobustnessPlan:
             yield [
                 Place(name, repeat, value, split)
                 for name, repeat in units[start : start + length]
-                # The widest first: at the end of the list no worker waits long for another.
+                # The widest first: then no worker waits long for the last one.
                 for value in reversed(range(len(self.param_range)))
                 for split in range(len(self.splits))
             ]
@@ -146,7 +149,7 @@ class RobustnessPlan:
     def fit_task(self, place, fit, poisoned):
         train, held_out = self.splits[place.split]
         X = self.data[0]
-        # What was poisoned is either all rows, or the training rows by themselves.
+        # An attack has poisoned either all rows, or the training rows of this split.
         whole = self.data if poisoned is None or self.poison == "fold" else poisoned
         is_fold = poisoned is not None and self.poison == "fold"
         return FitTask(
@@ -162,7 +165,7 @@ class RobustnessPlan:
         )
 
     def group(self, tasks, fits, n_jobs):
-        # All fits of a value count, found ones too: a study that goes on computes as the whole one.
+        # Fits found in memory count too: a study that continues gives the same bits as a whole one.
         n_fits = Counter(place.value for place in fits)
         by_value = {}
         for place in tasks:
@@ -173,7 +176,7 @@ class RobustnessPlan:
             if not self._is_stackable(value, n_fits[value]):
                 grouped.update({(place,): tasks[place] for place in places})
                 continue
-            # A share for each worker: what a net becomes does not depend on its company.
+            # A share for each worker. A net does not depend on the others in its stack.
             n_shares = min(n_jobs, math.ceil(len(places) / 3))
             for k in range(n_shares):
                 share = tuple(places[k::n_shares])
@@ -181,19 +184,19 @@ class RobustnessPlan:
         return grouped
 
     def _estimator_at(self, value):
-        # A value may be an estimator, and the caller's stays as it is.
+        # A value may be an estimator; the caller's must not be fitted.
         chosen = clone(self.param_range[value], safe=False)
         return clone(self.estimator).set_params(**{self.param_name: chosen})
 
     @cached_property
     def _fingerprint(self):
-        """The hash of all that every result depends on."""
+        """The hash of what all results of the study depend on."""
         whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
         return fingerprint((*whole, self.scoring, self.fit_params, self.score_params))
 
     def _seeded_attack(self, part):
         seed = self.seeds[part.repeat, part.split or 0]
-        # Not the stream of the victim: a surrogate like it would else start from the same weights.
+        # With the seed of the victim itself, a surrogate would start from the victim's weights.
         random_state = np.random.RandomState([1, seed])
         return seed_estimator(clone(self.attacks[part.attack]), random_state, overwrite=True)
 

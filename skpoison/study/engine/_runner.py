@@ -1,4 +1,4 @@
-"""How a plan is computed: in waves, by jobs, with a memory, and with failures counted."""
+"""How a plan is computed: wave by wave, in jobs, with a memory and a list of failures."""
 
 import warnings
 from collections import Counter
@@ -47,8 +47,8 @@ def run_plan(plan, *, n_jobs, memory, error_score, progress, description):
 def run_tasks(tasks, *, strict, n_jobs, **parallel_kw):
     """Run tasks in jobs; yields (places, outcomes) as they end.
 
-    `tasks` has a tuple of places for each task, as many as the task has outcomes. `parallel_kw` is
-    passed to joblib's Parallel.
+    `tasks` is a dict of tuples of places to tasks; a task has an outcome for each place.
+    `parallel_kw` is passed to joblib's Parallel.
     """
     calls = (delayed(_outcomes)(places, task, strict) for places, task in tasks.items())
     try:
@@ -56,8 +56,8 @@ def run_tasks(tasks, *, strict, n_jobs, **parallel_kw):
     except BrokenProcessPool as error:
         raise RuntimeError(
             "A worker process of the study died: killed, out of memory, or crashed. "
-            "What was finished is kept if `memory` is set: the same call then continues "
-            f"where this one stopped; else set it. joblib says: {error}"
+            "With `memory` set, finished fits are kept, and the same call continues from there. "
+            f"joblib says: {error}"
         ) from error
 
 
@@ -103,7 +103,10 @@ class _Runner:
                 self.put(place, cell)
 
     def run_attacks(self, parts):
-        """Poison the parts, None apart, which is clean; returns part -> rows, None if it failed."""
+        """Poison the parts; returns their rows by part, None for an attack that failed.
+
+        A part that is None stands for clean training and is left out.
+        """
         parts = [part for part in parts if part is not None]
         keys = {}
         if self.store.enabled:
@@ -119,13 +122,13 @@ class _Runner:
         return poisoned
 
     def run_tasks(self, tasks):
-        # What is computed in a batch is kept when the batch ends.
+        # Results of a batch reach the memory when the batch ends.
         batch_size = 1 if self.store.enabled else "auto"
         strict = self.error_score == "raise"
         return run_tasks(tasks, strict=strict, n_jobs=self.n_jobs, batch_size=batch_size)
 
     def put(self, place, cell):
-        """Enter a cell, None for a fit that failed."""
+        """Enter a cell; None stands for a fit that failed."""
         if cell is None:
             self.n_failed_cells += 1
             cell = failed_cell(self.error_score)
@@ -133,7 +136,7 @@ class _Runner:
         self.bar.update()
 
     def report(self):
-        """Warn of failures, and raise if there is nothing else."""
+        """Warn if some fits failed, and raise if all did."""
         if not self.failures:
             return
         errors = "\n".join(

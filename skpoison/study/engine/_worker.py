@@ -1,7 +1,7 @@
 """What a worker does in a study: run an attack, fit and score an estimator or a stack of nets.
 
-Each kind of work is a small class of tasks. A task holds all that it needs, is pickled and sent to
-a worker, and its `outcomes` are what comes back.
+Each kind of work is a class of tasks. A task holds everything that it needs. A worker gets it,
+calls its `outcomes` and sends the result back.
 """
 
 import time
@@ -20,7 +20,7 @@ from ...nets import fit_many
 
 
 class Cell(TypedDict):
-    """What one fit gives: its scores (of several metrics a dict of them) and its time."""
+    """The result of one fit: scores (with several metrics, dicts of scores) and seconds."""
 
     score: Any
     train_score: Any
@@ -28,7 +28,7 @@ class Cell(TypedDict):
 
 
 class Outcome(NamedTuple):
-    """What came of a piece of work: its value, or None and the text of the error."""
+    """A value and None; or, if the work failed, None and the text of the error."""
 
     value: Any
     error: str | None
@@ -46,8 +46,8 @@ def attempt(work, strict):
             return Outcome(None, f"{reason}\n{traceback.format_exc()}")
 
 
-# The tasks have slots, so that no weak reference to one can be made: Dask would put what can have
-# one, and is large, on a worker of its choice, and it would be lost with that worker.
+# Tasks have slots, which rule out weak references. Dask puts a large argument that allows them on
+# one worker, and it would be lost with that worker.
 
 
 @dataclass(eq=False, slots=True)
@@ -67,10 +67,10 @@ class AttackTask:
 
 @dataclass(eq=False, slots=True)
 class FitTask:
-    """Fit an estimator on (poisoned) rows, and score it on clean ones; its one outcome is a cell.
+    """Fit an estimator on rows that may be poisoned, and score it on clean rows.
 
-    The estimator is fitted in place, on the `rows` of `data`, or on all where `rows` is None: the
-    data of many tasks are one object, so that a worker gets them once. `test` is a pair (X, y).
+    The one outcome is a cell. The estimator is fitted in place, on the `rows` of `data`, or on all
+    of them if `rows` is None. `data`, `test` and `validation` are pairs (X, y).
     """
 
     estimator: Any
@@ -97,11 +97,11 @@ class FitTask:
         return self.cell(training, time.perf_counter() - start)
 
     def training(self):
-        """The rows that are trained on, a pair (X, y)."""
+        """The rows to train on, a pair (X, y)."""
         return self.data if self.rows is None else take(self.data, self.rows)
 
     def cell(self, training, fit_time) -> Cell:
-        """Score the estimator, which is fitted."""
+        """Score the estimator, which must be fitted."""
         test_score = self.scorer(self.estimator, *self.test, **self.test_score_params)
         train_score = np.nan
         if self.scores_training:
@@ -115,12 +115,12 @@ class FitTask:
 
 @dataclass(eq=False, slots=True)
 class StackTask:
-    """Fit nets together, and score each; there is an outcome, a cell, for each of `fits`.
+    """Fit nets together and score each; every fit has an outcome, a cell.
 
-    `fused` is passed to `fit_many`. `until_net` is called with the estimator of a fit and its
-    training rows (X, y), fits all that comes before the net, and returns the net and the rows that
-    it is trained on; None where each estimator is a net. With `one_by_one`, the fits of a stack
-    that fails are tried one by one. The time of each fit is the stack's over its size.
+    `fused` is passed to `fit_many`. `until_net` is for estimators that are more than a net: called
+    with an estimator and rows X and y, it fits all that comes before the net, and returns the net
+    and its training rows. If the stack fails and `one_by_one` is True, its fits are tried one by
+    one. All fits get an equal share of the stack's time.
     """
 
     fits: list[FitTask]
@@ -143,10 +143,7 @@ class StackTask:
             ]
 
     def trainings(self):
-        """The training rows of each fit; fits on the same rows share one object.
-
-        A stack then holds these rows once.
-        """
+        """The training rows of each fit. Fits on the same rows share one object, held once."""
         found = {}
         trainings = []
         for fit in self.fits:
@@ -157,7 +154,7 @@ class StackTask:
         return trainings
 
     def fit(self, trainings):
-        """Fit the nets; returns the seconds of one."""
+        """Fit the nets, and return the seconds for each."""
         nets, data = [], []
         for fit, training in zip(self.fits, trainings, strict=True):
             net, rows = fit.estimator, training
@@ -171,7 +168,7 @@ class StackTask:
 
 
 def run_attack(attack, X, y):
-    """Poison rows; returns (X, y), and raises unless there are as many rows as there were."""
+    """Return the poisoned rows (X, y), and raise if their number has changed."""
     poisoned = attack.poison(X, y)
     name = type(attack).__name__
     if not isinstance(poisoned, tuple) or len(poisoned) != 2:
@@ -194,7 +191,7 @@ def take(data, rows):
 
 
 def _as_floats(result):
-    """A score, or of several metrics a dict of them, as plain floats."""
+    """A score, or a dict of scores of several metrics, as plain floats."""
     if isinstance(result, dict):
         return {metric: float(value) for metric, value in result.items()}
     return float(result)
