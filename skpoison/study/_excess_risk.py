@@ -14,7 +14,7 @@ from .._seeding import seed_estimator
 from .._validation import check_int
 from .._version import __version__
 from ._arguments import check_attacks, check_test
-from .engine import AttackTask, FitTask, PlannedFit, fingerprint, run_plan, take
+from .engine import AttackTask, FitTask, PlannedFit, Store, fingerprint, run_plan, take
 
 
 def excess_risks(
@@ -65,7 +65,7 @@ def excess_risks(
     cells = run_plan(
         plan,
         n_jobs=n_jobs,
-        memory=memory,
+        store=Store(memory),
         error_score="raise",
         progress=progress,
         description="excess risk",

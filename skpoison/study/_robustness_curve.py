@@ -15,7 +15,7 @@ from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
 from ._arguments import check_attacks, check_test
 from ._results import RobustnessCurve
-from .engine import RobustnessPlan, route, run_plan
+from .engine import RobustnessPlan, Store, route, run_plan
 
 
 def robustness_curve(
@@ -188,7 +188,7 @@ def robustness_curve(
     cells = run_plan(
         plan,
         n_jobs=n_jobs,
-        memory=memory,
+        store=Store(memory),
         error_score=error_score,
         progress=progress,
         description="robustness",

@@ -60,9 +60,13 @@ class UShape(NamedTuple):
         peak = f"best at {name}{value_text(self.peak.param)} ({rounded(self.peak.score)})"
         if not self._has_intervals():
             return f"a U {self.verdict()}; {peak}"
-        ends = ((first, self.left), (last, self.right))
-        lies = ", ".join(f"{value_text(end)} lies {drop} under it" for end, drop in ends)
-        return f"{self.verdict()}: {peak}; {lies}"
+        lies = []
+        for end, drop, which in ((first, self.left, "first"), (last, self.right, "last")):
+            if end is self.peak.param and not self.is_u:
+                peak += f", the {which} value"
+            else:
+                lies.append(f"{value_text(end)} lies {drop} under it")
+        return f"{self.verdict()}: {peak}; {', '.join(lies)}"
 
     def _has_intervals(self):
         return not (math.isnan(self.left.low) or math.isnan(self.right.low))

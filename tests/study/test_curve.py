@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
 from sklearn.dummy import DummyClassifier
 
 from skpoison import (
@@ -307,8 +308,7 @@ def test_a_curve_prints_a_verdict_for_each_attack():
         "RobustnessCurve over module__width (3 values), 3 folds x 1 repeat",
         "C: a U: best at width 64 (0.86); 2 lies 0.56 [0.36, 0.76] under it, "
         "4096 lies 0.05 [0.05, 0.05] under it",
-        "B: not a U: best at width 4096 (0.86); 2 lies 0.56 [0.36, 0.76] under it, "
-        "4096 lies 0.00 [0.00, 0.00] under it",
+        "B: not a U: best at width 4096 (0.86), the last value; 2 lies 0.56 [0.36, 0.76] under it",
         "failed: all fits failed",
     ]
 
@@ -467,6 +467,20 @@ def test_bands_of_accuracies_end_at_0_and_1(style, shift):
     low = mean[0] - deviation[0] if shift else 0
     high = mean[1] + deviation[1] if shift else 1
     assert (heights.min(), heights.max()) == (pytest.approx(low), pytest.approx(high))
+    plt.close("all")
+
+
+def test_error_bars_without_a_line_or_scores():
+    curve = make_curve(np.ones((2, 3)), 3, 1, values=[2, 64])
+    for kwargs in ({}, {"fmt": "none"}, {"color": "red"}):
+        display = RobustnessCurveDisplay.from_curve(
+            curve, std_display_style="errorbar", errorbar_kw=kwargs
+        )
+        assert len(display.peaks_) == 1
+    assert to_rgba(display.peaks_[0].get_color()) == to_rgba("red")
+    empty = RobustnessCurveDisplay(param_name="width", param_range=[1], scores={})
+    with pytest.warns(UserWarning, match="No artists with labels"):
+        assert empty.plot().peaks_ == []
     plt.close("all")
 
 

@@ -229,18 +229,22 @@ class RobustnessCurveDisplay:
             label = f"{name} (a U)" if shape is not None and shape.is_u else name
             if std_display_style == "errorbar":
                 kwargs = {"label": label, "capsize": 3, **(errorbar_kw or {})}
-                bars = ax.errorbar(values, means, [means - low, high - means], **kwargs)
+                # A mean of ones may be above 1 by rounding, and matplotlib refuses lengths below 0.
+                lengths = np.maximum([means - low, high - means], 0)
+                bars = ax.errorbar(values, means, lengths, **kwargs)
                 self.errorbar_.append(bars)
-                line = bars.lines[0]
+                # With "fmt": "none" there are bars and no line.
+                color = bars.lines[2][0].get_color()[0]
             else:
                 line = draw_line(ax, values, means, label, line_kw)
                 self.lines_.append(line)
+                color = line.get_color()
             if std_display_style == "fill_between":
                 self.fill_between_.append(draw_band(ax, values, low, high, line, fill_between_kw))
             if np.isfinite(means).any():
                 best = np.nanargmax(means)
                 ring = {"marker": "o", "markersize": 10, "fillstyle": "none"}
-                ring |= {"color": line.get_color(), "linestyle": "none"}
+                ring |= {"color": color, "linestyle": "none"}
                 self.peaks_ += ax.plot(values[best], means[best], **ring)
         if scale == "category":
             ax.set_xticks(values, [str(value) for value in self.param_range])
@@ -260,9 +264,9 @@ def _check_style(style):
 
 def _limits(scores):
     """Where bands end: at 0 and 1 if all scores lie between them, as accuracies do."""
-    values = np.concatenate([np.ravel(table) for table in scores.values()])
-    values = values[np.isfinite(values)]
-    return (0, 1) if ((values >= 0) & (values <= 1)).all() else (-np.inf, np.inf)
+    tables = [np.asarray(table, dtype=float) for table in scores.values()]
+    is_outside = any(((table < 0) | (table > 1)).any() for table in tables)
+    return (-np.inf, np.inf) if is_outside else (0, 1)
 
 
 def _axis(param_range):

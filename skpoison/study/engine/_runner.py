@@ -9,11 +9,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from ..._threads import one_thread
-from ._memory import Store
 from ._worker import failed_cell
 
 
-def run_plan(plan, *, n_jobs, memory, error_score, progress, description):
+def run_plan(plan, *, n_jobs, store, error_score, progress, description):
     """Compute the cells of a plan, or find them in memory; returns them by place.
 
     Parameters
@@ -22,7 +21,7 @@ def run_plan(plan, *, n_jobs, memory, error_score, progress, description):
         What to compute: see `Plan` in `_plan.py`.
     n_jobs : int or None
         Number of jobs for joblib.
-    memory : str, path-like, joblib.Memory or None
+    store : Store
         Where to keep each finished fit and attack.
     error_score : "raise" or float
         What to score a failed fit with; or whether to raise.
@@ -37,7 +36,7 @@ def run_plan(plan, *, n_jobs, memory, error_score, progress, description):
     """
     bar = tqdm(total=plan.n_cells, disable=not progress, unit="fit", desc=description)
     with bar, one_thread():
-        runner = _Runner(plan, n_jobs, Store(memory), error_score, bar)
+        runner = _Runner(plan, n_jobs, store, error_score, bar)
         for wave in plan.waves():
             runner.run_wave(wave)
     runner.report()
