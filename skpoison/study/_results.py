@@ -62,9 +62,10 @@ class RobustnessCurve:
     test_train_ratio: float
 
     def __repr__(self) -> str:
-        return "\n".join(
-            [self._title(), *(f"{name}: {self._verdict(name)}" for name in self.scores)]
-        )
+        # Printing must not fail, whatever the scores are.
+        with np.errstate(over="ignore", invalid="ignore"):
+            lines = [f"{name}: {self._verdict(name)}" for name in self.scores]
+        return "\n".join([self._title(), *lines])
 
     def _title(self):
         sizes = (

@@ -78,5 +78,5 @@ def value_text(value):
 
 
 def last_name(param_name):
-    """The name of a parameter without what it is nested in."""
+    """The last part of a nested parameter's name: "width" of "module__width"."""
     return param_name.rpartition("__")[2]

@@ -143,6 +143,7 @@ def _net_of(estimator):
 
 
 def _is_stackable(estimator, param_name, values, X, y, n_splits):
+    """Whether training together is faster for the nets of at least one value."""
     classes = np.unique(y)
     return any(
         is_worth_a_stack(

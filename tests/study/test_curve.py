@@ -283,6 +283,7 @@ def check_load(content):
                     assert all(type(entry) in (int, float) for entry in row)
                     np.testing.assert_array_equal(found, np.array(row, dtype=float))
         curve.to_frame()
+        assert len(str(curve).split("\n", 1)) == 2
         curve.save(path)
         again = RobustnessCurve.load(path)
         np.testing.assert_equal(asdict(again), asdict(curve))

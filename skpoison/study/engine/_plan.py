@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows that an attack poisons at one time: those of a split, or all if that is None."""
+    """The rows that an attack poisons at one time: the training rows of `split`, None for all."""
 
     attack: str
     repeat: int
