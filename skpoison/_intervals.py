@@ -14,6 +14,25 @@ class Drop(NamedTuple):
     low: float
     high: float
 
+    def __repr__(self) -> str:
+        if math.isnan(self.low):
+            return f"{rounded(self.mean)} (no interval)"
+        digits = decimals(self.low, self.high, self.high - self.low)
+        mean, low, high = (rounded(value, digits) for value in self)
+        return f"{mean} [{low}, {high}]"
+
+
+def decimals(*values):
+    """How many decimals tell the values from 0 and from each other: 2 to 6."""
+    # What is smaller is a 0 that was rounded.
+    sizes = [abs(value) for value in values if abs(value) > 1e-9 and math.isfinite(value)]
+    return min(6, max([2, *(math.ceil(-math.log10(size)) for size in sizes)]))
+
+
+def rounded(value, digits=2):
+    """A number for people to read; never "-0.00"."""
+    return f"{value:z.{digits}f}"
+
 
 def corrected_interval(differences, groups, test_train_ratio, confidence):
     """Compute the mean of paired differences and its interval by the corrected resampled t-test.

@@ -1,14 +1,16 @@
 """Studies of robustness over a capacity parameter, and their displays."""
 
 from ._breaking_point import breaking_point
-from ._budget_display import BudgetHeatmapDisplay
-from ._curve import RobustnessCurve
-from ._curve_display import RobustnessCurveDisplay
-from ._excess_display import ExcessRiskDisplay
-from ._norm_display import PerturbationNormDisplay
-from ._poisoned import PoisonedClassifier
-from ._robustness import robustness_curve
+from ._poisoned_classifier import PoisonedClassifier
+from ._results import RobustnessCurve
+from ._robustness_curve import robustness_curve
 from ._validation_curve import validation_curve
+from .displays import (
+    BudgetHeatmapDisplay,
+    ExcessRiskDisplay,
+    PerturbationNormDisplay,
+    RobustnessCurveDisplay,
+)
 
 __all__ = [
     "BudgetHeatmapDisplay",

@@ -1,3 +1,5 @@
+"""The smallest budget that costs a victim a given share of its score."""
+
 import math
 from typing import Any, NamedTuple
 
@@ -10,17 +12,30 @@ from sklearn.utils import check_random_state, indexable
 from .._intervals import Drop, corrected_interval
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ._arguments import check_budget_name
+from ._results import RobustnessCurve, check_curve
+from ._robustness_curve import robustness_curve
 
 
 class BreakingPoint(NamedTuple):
-    """The answer of `breaking_point`."""
+    """The result of `breaking_point`."""
 
     budget: float
     low: float
     high: float
     drops: dict[float, Drop]
+
+    def __repr__(self) -> str:
+        n = len(self.drops)
+        largest = f"{max(self.drops, default=math.nan):.3g}"
+        ends = (f"over {largest}" if math.isinf(b) else f"{b:.3g}" for b in (self.low, self.high))
+        interval = f"[{', '.join(ends)}]"
+        if math.isnan(self.low):
+            interval = "(an interval cannot be told from one fold)"
+        found = f"breaks at budget {self.budget:.3g}"
+        if math.isinf(self.budget):
+            found = f"does not break up to budget {largest}"
+        return f"{found} {interval}; {n} budget{'s' * (n != 1)} tried"
 
 
 def breaking_point(
@@ -41,15 +56,16 @@ def breaking_point(
 ) -> BreakingPoint:
     """Find the smallest budget at which the score on clean data falls by `drop`.
 
-    By bisection over the budget, or among the budgets of a curve that is there already. Falls are
-    paired, same fold and same seed at every budget; their intervals are those of
-    `RobustnessCurve.u_shape`.
+    With an estimator, the budget is found by bisection, and each step is a study. With a curve, the
+    budgets of its attacks are compared. A fall compares scores of the same fold and seed, and has
+    an interval as in `RobustnessCurve.u_shape`.
 
     Parameters
     ----------
     estimator : classifier or RobustnessCurve
-        The victim; or a study whose attacks are one attack at several budgets, named by these
-        ("0" for clean training, "0.1", ...), such as `BudgetHeatmapDisplay.from_estimator` makes.
+        The victim, or a finished study. The study must have one attack at several budgets, named by
+        the budgets ("0" for clean training, "0.1", ...), such as
+        `BudgetHeatmapDisplay.from_estimator` makes.
     X : array-like of shape (n, d) or (n, c, h, w), default=None
         Clean rows; None with a curve.
     y : array-like of shape (n,), default=None
@@ -57,22 +73,22 @@ def breaking_point(
     attack : attack, default=None
         The attack, at any budget; None with a curve.
     budget_name : str, default="budget"
-        Its parameter that is varied, such as "rate" of `LabelFlip`.
+        The parameter of the attack to vary, such as "rate" of `LabelFlip`.
     max_budget : float, default=None
         The largest budget to try, > 0. Needed with an estimator; None with a curve.
     value : object, default=None
-        With a curve: at which value of its parameter. None: its only one.
+        With a curve, the value of its parameter to look at; None if it has only one.
     drop : float, default=0.05
-        How far the mean score must fall, > 0: 0.05 are five points of accuracy.
+        How far the mean score must fall, > 0. 0.05 means five points of accuracy.
     n_steps : int, default=5
-        How often to halve the range: budgets are told apart by `max_budget` / 2**n_steps. As many
-        budgets are tried for `budget`, and up to as many more for each end of the interval.
+        How often to halve the range, >= 1: the budget is found up to `max_budget` / 2**n_steps. The
+        search tries `n_steps` budgets, and up to as many more for each end of the interval.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
     cv : int, cross-validation generator or iterable, default=None
-        The folds, as in `robustness_curve`; split once, the same for every budget.
+        The folds, as in `robustness_curve`. Every budget has the same.
     random_state : int, RandomState instance or None, default=None
-        Seeds every fit and attack, the same for every budget.
+        Seeds fits and attacks. Every budget has the same seeds.
     **study_kw
         Passed to `robustness_curve`: `test`, `poison`, `n_repeats`, `scoring` (one metric),
         `n_jobs`, `memory` and so on.
@@ -80,22 +96,25 @@ def breaking_point(
     Returns
     -------
     point : BreakingPoint
-        A named tuple: `budget`, the smallest one tried at which the mean fall is at least `drop`
-        (inf if it is not even at the largest); `low` and `high`, the smallest ones tried at which
-        the interval of the fall reaches `drop`, and at which all of it lies there: budgets below
-        `low` and from `high` on are told from the breaking point (NaN without an interval, of fewer
-        than two folds); and `drops`, the fall and its interval at each budget tried.
+        A named tuple. `budget` is the smallest budget tried at which the mean fall is at least
+        `drop`, or inf if no budget is large enough. `low` is the smallest one at which the interval
+        of the fall reaches `drop`, and `high` the smallest one at which the whole interval lies at
+        `drop` or above: below `low` the score has not fallen by `drop`, from `high` on it has, up
+        to the error that `confidence` allows. Both are NaN with fewer than two folds. `drops` has
+        the fall and its interval at each budget tried. Printed, it is a sentence.
 
     Raises
     ------
     ValueError
-        If an argument is out of its range or of the wrong route.
+        If an argument is out of its range, or does not belong with a curve.
+    TypeError
+        If `estimator` is neither a classifier nor a RobustnessCurve.
 
     Notes
     -----
-    Bisection takes it that more budget does not hurt less; where the fall is not monotone it finds
-    one of the places where `drop` is crossed. The interval is that of the fall at each budget, read
-    off the budget axis; it is not corrected for the number of budgets tried.
+    Bisection assumes that a larger budget does at least as much harm. Where it does not, one of the
+    budgets at which the fall crosses `drop` is found. The interval is not corrected for the number
+    of budgets tried.
 
     Examples
     --------
@@ -126,16 +145,13 @@ def breaking_point(
     max_budget = check_real(max_budget, "max_budget")
     if not max_budget > 0:
         raise ValueError(f"`max_budget` must be > 0, got {max_budget}")
-    if not hasattr(attack, "poison") or budget_name not in clone(attack).get_params():
-        raise ValueError(
-            f"`budget_name` must be a parameter of `attack`, got {budget_name!r} with {attack!r}"
-        )
+    check_budget_name(budget_name, attack)
     X, y = indexable(X, y)
     check_labels(y)
-    # A splitter or a generator could give other folds, and other seeds, at each call.
+    # A splitter could give other folds at each call, and a generator other seeds.
     splits = list(check_cv(cv, y, classifier=True).split(X, y))
     seed = check_random_state(random_state).randint(2**31 - 1)
-    # Nothing but the budget varies: a parameter of the victim at the value that it has.
+    # A study needs a parameter to vary: any parameter of the victim, at the value that it has.
     params = estimator.get_params(deep=False)
     if not params:
         raise ValueError(f"`estimator` must have a parameter, got {estimator!r}")
@@ -170,22 +186,25 @@ def breaking_point(
 
 
 def _bisect(drops, which, drop, tolerance, try_budget):
-    """Try budgets until the first at which this end of the fall's interval reaches `drop`."""
+    """Try budgets until the smallest is found at which `which` of the fall reaches `drop`.
+
+    `which` is "mean", or an end of the interval, "low" or "high".
+    """
     while True:
         end = _first(drops, which, drop)
         if math.isinf(end):
             return
         start = max((budget for budget in drops if budget < end), default=end)
         middle = (start + end) / 2
-        # At last there is no number between two neighbours.
+        # After many steps, no float is left between the two.
         if end - start <= tolerance * (1 + 1e-9) or middle in drops:
             return
         try_budget(middle)
 
 
 def _first(drops, which, drop):
-    """The smallest budget tried at which this end of the fall's interval reaches `drop`."""
-    # Up to rounding: a fall of 0.8 - 0.75 is one of 0.05.
+    """The smallest budget tried at which `which` of the fall reaches `drop`."""
+    # Up to rounding: 0.8 - 0.75 counts as 0.05.
     reached = (b for b, fall in drops.items() if getattr(fall, which) >= drop - 1e-9)
     return min(reached, default=math.inf)
 

@@ -13,13 +13,20 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils.parallel import Parallel, delayed
 
+from .._threads import one_thread
 from .._typing import Array, Classifier
+<<<<<<< HEAD
 from ..nets import NetClassifier, fit_many
 from ..nets.stacks import is_worth_a_stack
 from ._poisoned import PoisonedClassifier
 from ._tasks import take
+=======
+from ..nets import NetClassifier
+from ..nets.stacks import is_worth_a_stack
+from ._poisoned_classifier import PoisonedClassifier, poison_once
+from .engine import FitTask, StackTask, run_tasks, take
+>>>>>>> study
 
 
 def validation_curve(
@@ -40,11 +47,12 @@ def validation_curve(
 ) -> tuple[Array, Array]:
     """Like `sklearn.model_selection.validation_curve`, faster for small nets.
 
-    Where the estimator is a `NetClassifier`, by itself, as the last step of a Pipeline, or in a
-    `PoisonedClassifier` (nested in any order), the nets of a value are trained together over the
-    folds (`skpoison.nets.fit_many`) if that is faster, and transformers and attacks run once a
-    fold. Else, and (with a `FitFailedWarning`) if anything fails on that way, it is scikit-learn's
-    own. Scores agree but for rounding, given an int `random_state` in the estimator.
+    The estimator may be a `NetClassifier`, or have one as the last step of a Pipeline or inside a
+    `PoisonedClassifier`, nested in any order. The nets of one value are then trained together over
+    the folds (`skpoison.nets.fit_many`) if that is faster; transformers and attacks run once for
+    each fold. Any other estimator is left to scikit-learn's function, and so is one whose nets
+    cannot be trained together, after a `FitFailedWarning`. The estimator keeps its own seeds: with
+    an int `random_state`, scores agree with scikit-learn's up to rounding.
 
     Parameters
     ----------
@@ -64,9 +72,14 @@ def validation_curve(
     Returns
     -------
     train_scores : ndarray of shape (n_params, n_splits)
-        Scores on the training rows, as they were given.
+        Scores on the training rows, before any attack.
     test_scores : ndarray of shape (n_params, n_splits)
-        Scores on the rows held out.
+        Scores on the held-out rows.
+
+    Warns
+    -----
+    FitFailedWarning
+        If nets could not be trained together, and scikit-learn fits them one by one.
 
     Examples
     --------
@@ -84,20 +97,23 @@ def validation_curve(
     if params is None and _net_of(estimator) is not None:
         X, y, groups = indexable(X, y, groups)
         splits = list(check_cv(cv, y, classifier=True).split(X, y, groups))
-        cv = splits  # The same folds on both ways, even if they are drawn.
+        cv = splits  # scikit-learn gets the same folds, even if they are random.
         values = list(param_range)
         if values and _is_stackable(estimator, param_name, values, X, y, len(splits)):
             scorer = check_scoring(estimator, scoring=scoring)
-            calls = (
-                delayed(_fit_value)(estimator, {param_name: value}, (X, y), splits, scorer)
-                for value in values
-            )
+            tasks = _tasks(estimator, param_name, values, (X, y), splits, scorer)
+            options = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch, "verbose": verbose}
+            shape = (len(values), len(splits))
+            train_scores, test_scores = np.empty(shape), np.empty(shape)
             try:
-                scores = Parallel(n_jobs=n_jobs, pre_dispatch=pre_dispatch, verbose=verbose)(calls)
-                train, test = zip(*scores, strict=True)
-                return np.array(train), np.array(test)
+                with one_thread():
+                    for places, outcomes in run_tasks(tasks, strict=True, **options):
+                        for place, (cell, _) in zip(places, outcomes, strict=True):
+                            train_scores[place] = cell["train_score"]
+                            test_scores[place] = cell["score"]
+                return train_scores, test_scores
             except Exception as error:
-                # scikit-learn deals with errors, by `error_score`.
+                # scikit-learn handles errors as `error_score` says.
                 warnings.warn(
                     f"Nets could not be trained together and are fitted one by one: {error!r}",
                     FitFailedWarning,
@@ -121,7 +137,7 @@ def validation_curve(
 
 
 def _net_of(estimator):
-    """The net at the end of pipelines and attacks, or None."""
+    """The net inside pipelines and poisoned classifiers, or None if there is none."""
     while True:
         if type(estimator) is NetClassifier:
             return estimator
@@ -134,6 +150,7 @@ def _net_of(estimator):
 
 
 def _is_stackable(estimator, param_name, values, X, y, n_splits):
+    """Whether training together is faster for the nets of at least one value."""
     classes = np.unique(y)
     return any(
         is_worth_a_stack(
@@ -146,33 +163,29 @@ def _is_stackable(estimator, param_name, values, X, y, n_splits):
     )
 
 
-def _fit_value(estimator, params, data, splits, scorer):
-    """Train and test scores of one value, over the folds."""
-    nets, training, fitted = [], [], []
-    for train, _ in splits:
-        values = {name: clone(value, safe=False) for name, value in params.items()}
-        whole = clone(estimator).set_params(**values)
-        part, net = _run_up_to_net(whole, *take(data, train))
-        fitted.append(whole)
-        nets.append(net)
-        training.append(part)
-    fit_many(nets, training)
-    scores = [
-        [scorer(whole, *take(data, rows)) for whole, rows in zip(fitted, side, strict=True)]
-        for side in zip(*splits, strict=True)
-    ]
-    return scores[0], scores[1]
+def _tasks(estimator, param_name, values, data, splits, scorer):
+    """A stack for each value, of one net for each fold; a place is (index of the value, fold)."""
+    tests = [take(data, held_out) for _, held_out in splits]
+    tasks = {}
+    for i, value in enumerate(values):
+        fits = []
+        for (train, _), test in zip(splits, tests, strict=True):
+            whole = clone(estimator).set_params(**{param_name: clone(value, safe=False)})
+            fits.append(FitTask(whole, data, train, test, scorer))
+        places = tuple((i, fold) for fold in range(len(splits)))
+        tasks[places] = StackTask(fits, fused="auto", until_net=_fit_until_net, one_by_one=False)
+    return tasks
 
 
-def _run_up_to_net(estimator, X, y):
-    """Fit all that comes before the net in place; returns what the net is trained on, and it."""
+def _fit_until_net(estimator, X, y):
+    """Fit all that comes before the net, in place; returns the net and its training rows."""
     if type(estimator) is PoisonedClassifier:
-        estimator.attack_, X, y = estimator._poison(X, y)
-        estimator.estimator_ = net = clone(estimator.estimator)
-        return _run_up_to_net(net, X, y)
+        estimator.attack_, X, y = poison_once(estimator.attack, X, y, estimator.memory)
+        estimator.estimator_ = clone(estimator.estimator)
+        return _fit_until_net(estimator.estimator_, X, y)
     if type(estimator) is Pipeline:
         for _, step in estimator.steps[:-1]:
             if step is not None and step != "passthrough":
                 X = step.fit_transform(X, y)
-        return _run_up_to_net(estimator.steps[-1][1], X, y)
-    return (X, y), estimator
+        return _fit_until_net(estimator.steps[-1][1], X, y)
+    return estimator, (X, y)

@@ -18,6 +18,8 @@ from skpoison import (
     RobustnessCurve,
     breaking_point,
 )
+from skpoison._intervals import Drop
+from skpoison.study._breaking_point import BreakingPoint
 
 X, Y = np.arange(400.0).reshape(-1, 1), np.arange(400) % 2
 DATA = X, Y
@@ -136,6 +138,30 @@ def test_point_of_a_curve():
     assert breaking_point(curve, value=2, drop=0.02).budget == 0.1
     with pytest.raises(ValueError, match=r"`value` must be one of \[2, 64\], got None"):
         breaking_point(curve)
+
+
+@pytest.mark.parametrize(
+    ("point", "text"),
+    [
+        ((0.25, 0.2, 0.31875), "breaks at budget 0.25 [0.2, 0.319]; 2 budgets tried"),
+        ((0.25, 0.2, math.inf), "breaks at budget 0.25 [0.2, over 0.8]; 2 budgets tried"),
+        (
+            (math.inf, 0.8, math.inf),
+            "does not break up to budget 0.8 [0.8, over 0.8]; 2 budgets tried",
+        ),
+        (
+            (0.25, math.nan, math.nan),
+            "breaks at budget 0.25 (an interval cannot be told from one fold); 2 budgets tried",
+        ),
+    ],
+)
+def test_a_point_prints_in_words_and_stays_a_tuple(point, text):
+    drops = {0.0: Drop(0.0, 0.0, 0.0), 0.8: Drop(0.4, 0.3, 0.5)}
+    found = BreakingPoint(*point, drops)
+    assert repr(found) == text
+    assert found == (*point, drops)
+    budget, *_ = found
+    assert budget == point[0]
 
 
 def test_a_net_breaks_at_flips(digits):

@@ -1,4 +1,5 @@
 import json
+import pickle
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
 from sklearn.dummy import DummyClassifier
 
 from skpoison import (
@@ -18,6 +20,7 @@ from skpoison import (
     RobustnessCurveDisplay,
     robustness_curve,
 )
+from skpoison._intervals import Drop
 
 
 def make_curve(table, n_splits=5, n_repeats=2, ratio=0.25, values=(2, 64, 4096), name="C"):
@@ -280,6 +283,7 @@ def check_load(content):
                     assert all(type(entry) in (int, float) for entry in row)
                     np.testing.assert_array_equal(found, np.array(row, dtype=float))
         curve.to_frame()
+        assert len(str(curve).split("\n", 1)) == 2
         curve.save(path)
         again = RobustnessCurve.load(path)
         np.testing.assert_equal(asdict(again), asdict(curve))
@@ -291,11 +295,87 @@ def test_fuzz_load(n):
     settings(max_examples=n, deadline=None)(given(files())(check_load))()
 
 
+# What is printed
+
+U = np.array([[0.30, 0.26, 0.34], [0.86, 0.87, 0.85], [0.81, 0.82, 0.80]])
+
+
+def test_a_curve_prints_a_verdict_for_each_attack():
+    tables = {"C": U, "B": U[[0, 2, 1]], "failed": np.full((3, 3), np.nan)}
+    curve = RobustnessCurve("module__width", [2, 64, 4096], tables, tables, tables, 3, 1, 0.5)
+    assert str(curve) == repr(curve)
+    # By hand, for the left end of C: differences 0.56, 0.61, 0.51, half an interval 0.20.
+    assert str(curve).splitlines() == [
+        "RobustnessCurve over module__width (3 values), 3 folds x 1 repeat",
+        "C: a U: best at width 64 (0.86); 2 lies 0.56 [0.36, 0.76] under it, "
+        "4096 lies 0.05 [0.05, 0.05] under it",
+        "B: not a U: best at width 4096 (0.86), the last value; 2 lies 0.56 [0.36, 0.76] under it",
+        "failed: all fits failed",
+    ]
+
+
+def test_a_curve_without_intervals_says_so():
+    lines = str(make_curve(U[:, :1], 1, 1, values=[0.1, 0.1 + 0.2, None])).splitlines()
+    assert lines == [
+        "RobustnessCurve over width (3 values), 1 fold x 1 repeat",
+        "C: a U cannot be told from one fold; best at width 0.3 (0.86)",
+    ]
+    lines = str(make_curve([[0.5, 0.7]], 1, 2, values=["gini"])).splitlines()
+    assert lines == [
+        "RobustnessCurve over width (1 value), 1 fold x 2 repeats",
+        "C: 0.60 at width gini, the only value",
+    ]
+
+
+def test_parts_of_a_verdict_print_and_stay_tuples():
+    shape = make_curve(U, 3, 1, ratio=0.5).u_shape("C")
+    assert repr(shape) == (
+        "a U: best at 64 (0.86); the first value lies 0.56 [0.36, 0.76] under it, "
+        "the last lies 0.05 [0.05, 0.05] under it"
+    )
+    assert repr(shape.peak) == "best at 64 (0.86)"
+    assert repr(shape.left) == "0.56 [0.36, 0.76]"
+    peak, left, right, is_u = shape
+    assert shape == (peak, left, right, is_u) == tuple(shape)
+    assert peak == (64, pytest.approx(0.86))
+    mean, low, high = left
+    assert left == (mean, low, high)
+    assert pickle.loads(pickle.dumps(shape)) == shape
+
+
+@pytest.mark.parametrize(
+    ("drop", "text"),
+    [
+        ((0.05, 0.03, 0.07), "0.05 [0.03, 0.07]"),
+        # Fails if an interval that excludes 0 looks as if it touched it, or the other way round.
+        ((0.04, 0.0004, 0.0796), "0.0400 [0.0004, 0.0796]"),
+        ((0.04, -0.003, 0.083), "0.040 [-0.003, 0.083]"),
+        ((0.8, 0.8, 0.8), "0.80 [0.80, 0.80]"),
+        ((-1e-17, -1e-17, -1e-17), "0.00 [0.00, 0.00]"),
+        ((0.3, np.nan, np.nan), "0.30 (no interval)"),
+        ((np.nan, np.nan, np.nan), "nan (no interval)"),
+    ],
+)
+def test_intervals_are_rounded_and_keep_their_sides(drop, text):
+    assert repr(Drop(*drop)) == text
+
+
+def test_frame_keeps_every_value_in_groups():
+    rows = noisy([0.5, 0.8, 0.7])
+    frame = make_curve(rows, values=[2, 4, None]).to_frame()
+    # Fails if None stays None: groupby drops it.
+    assert frame.groupby("width").size().to_dict() == {"2": 10, "4": 10, "None": 10}
+    assert make_curve(rows, values=[0.5, np.nan, 1]).to_frame().groupby("width").ngroups == 3
+    numbers = make_curve(rows, values=[2, 0.5, 10**400]).to_frame()
+    assert set(numbers["width"]) == {2, 0.5, 10**400}
+    assert make_curve(rows).to_frame()["width"].dtype.kind == "i"
+
+
 def test_html_escapes_names():
     text = make_curve(noisy([0.5, 0.8, 0.7]), name="<b>&")._repr_html_()
     assert "&lt;b&gt;&amp;" in text
     assert "<b>" not in text
-    assert text.count("<tr>") == 4
+    assert text.count("<tr>") == 5
 
 
 def test_html_is_a_table_of_means_and_spreads():
@@ -309,8 +389,16 @@ def test_html_is_a_table_of_means_and_spreads():
         "<thead><tr><th>width</th><th>clean</th><th>C</th></tr></thead><tbody>"
         "<tr><th>2</th><td>0.600 ± 0.100</td><td>0.100 ± 0.000</td></tr>"
         "<tr><th>64</th><td>0.250 ± 0.000</td><td>0.500 ± 0.500</td></tr>"
-        "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody></table>"
+        "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody>"
+        "<tfoot><tr><th>verdict</th><td>cannot be told from one fold</td><td>not a U</td></tr>"
+        "</tfoot></table>"
     )
+    table = {"failed": np.full((2, 2), np.nan), "C": np.array([[0.5, 0.6], [0.8, 0.9]])}
+    curve = RobustnessCurve("width", [2, 64], table, table, table, 2, 1, 1.0)
+    assert "<th>verdict</th><td>all fits failed</td><td>not a U</td>" in curve._repr_html_()
+    html = make_curve(noisy([0.5, 0.8, 0.7]))._repr_html_()
+    assert "<th>verdict</th><td>a U</td>" in html
+    assert "<td>only one value</td>" in make_curve(noisy([0.5]), values=[2])._repr_html_()
 
 
 def test_display_draws_means_and_spread():
@@ -320,7 +408,7 @@ def test_display_draws_means_and_spread():
     (line,) = display.lines_
     np.testing.assert_allclose(line.get_ydata(), table.mean(axis=1))
     np.testing.assert_allclose(line.get_xdata(), [2, 64, 4096])
-    assert line.get_label() == "C"
+    assert line.get_label() == "C (a U)"
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_xlabel() == "width"
     band = display.fill_between_[0].get_paths()[0].vertices
@@ -335,6 +423,65 @@ def test_display_draws_means_and_spread():
     assert display.plot(std_display_style=None, line_kw={"marker": "x"}).fill_between_ is None
     with pytest.raises(ValueError, match="`std_display_style` must be one of"):
         display.plot(std_display_style="bars")
+    plt.close("all")
+
+
+def test_display_marks_the_peak_and_names_the_us():
+    table = {
+        "C": noisy([0.5, 0.8, 0.7]),
+        "B": noisy([0.5, 0.7, 0.8]),
+        "failed": np.full((3, 10), np.nan),
+    }
+    curve = RobustnessCurve("width", [2, 64, 4096], table, table, table, 5, 2, 0.25)
+    for style in ("fill_between", "errorbar", None):
+        display = RobustnessCurveDisplay.from_curve(curve, std_display_style=style)
+        labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert labels == ["C (a U)", "B", "failed"]
+        points = [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in display.peaks_]
+        assert points == [(64, table["C"][1].mean()), (4096, table["B"][2].mean())]
+        if style != "errorbar":
+            colors = [line.get_color() for line in display.lines_]
+            assert [ring.get_color() for ring in display.peaks_] == colors[:2]
+    # Of plain scores there is no verdict.
+    display = RobustnessCurveDisplay(param_name="width", param_range=[2, 64, 4096], scores=table)
+    legend = display.plot().ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["C", "B", "failed"]
+    assert len(display.peaks_) == 2
+    plt.close("all")
+
+
+@pytest.mark.parametrize("style", ["fill_between", "errorbar"])
+@pytest.mark.parametrize("shift", [0, 0.5])
+def test_bands_of_accuracies_end_at_0_and_1(style, shift):
+    # Means 0.075 and 0.925, deviations 0.13. With the shift they are no accuracies.
+    table = np.array([[0.0, 0.0, 0.0, 0.3], [1.0, 1.0, 1.0, 0.7]])
+    table[1] += shift
+    display = RobustnessCurveDisplay.from_curve(
+        make_curve(table, 4, 1, values=[2, 64]), std_display_style=style
+    )
+    if style == "fill_between":
+        heights = display.fill_between_[0].get_paths()[0].vertices[:, 1]
+    else:
+        bars = display.errorbar_[0].lines[2][0].get_segments()
+        heights = np.concatenate(bars)[:, 1]
+    mean, deviation = table.mean(axis=1), table.std(axis=1)
+    low = mean[0] - deviation[0] if shift else 0
+    high = mean[1] + deviation[1] if shift else 1
+    assert (heights.min(), heights.max()) == (pytest.approx(low), pytest.approx(high))
+    plt.close("all")
+
+
+def test_error_bars_without_a_line_or_scores():
+    curve = make_curve(np.ones((2, 3)), 3, 1, values=[2, 64])
+    for kwargs in ({}, {"fmt": "none"}, {"color": "red"}):
+        display = RobustnessCurveDisplay.from_curve(
+            curve, std_display_style="errorbar", errorbar_kw=kwargs
+        )
+        assert len(display.peaks_) == 1
+    assert to_rgba(display.peaks_[0].get_color()) == to_rgba("red")
+    empty = RobustnessCurveDisplay(param_name="width", param_range=[1], scores={})
+    with pytest.warns(UserWarning, match="No artists with labels"):
+        assert empty.plot().peaks_ == []
     plt.close("all")
 
 

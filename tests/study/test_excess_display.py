@@ -165,9 +165,58 @@ def test_samples_are_nested_and_poisoned_by_themselves(digits):
         ({"train_sizes": [0]}, ValueError, "`train_sizes` must be >= 1, got 0"),
         ({"train_sizes": [0.5]}, TypeError, "`train_sizes` must be an integer"),
         ({"n_repeats": 0}, ValueError, "`n_repeats` must be >= 1, got 0"),
+        ({"test": None}, ValueError, "`test` must be a pair"),
+        ({"attacks": {"A": 3}}, TypeError, "must have a method `poison`, got 3"),
     ],
 )
 def test_bad_arguments_of_from_estimator(digits, changes, error, message):
     kwargs = {"attacks": {"clean": None}, "train_sizes": [50], "test": digits, **changes}
     with pytest.raises(error, match=message):
         ExcessRiskDisplay.from_estimator(LogisticRegression(), *digits, **kwargs)
+
+
+def test_jobs_and_memory_change_nothing(digits, tmp_path):
+    kwargs = {
+        "attacks": {"clean": None, "A": Recorder(7)},
+        "train_sizes": [60, 90],
+        "test": digits,
+        "n_repeats": 2,
+        "random_state": 3,
+    }
+
+    def excess(**study_kw):
+        Recorder.seen.clear()
+        display = ExcessRiskDisplay.from_estimator(
+            LogisticRegression(), *digits, **kwargs, **study_kw
+        )
+        return display.excess
+
+    expected = excess()
+    assert len(Recorder.seen) == 4
+    for study_kw, n_attacks in (
+        ({"memory": tmp_path}, 4),
+        # Fails if fits or attacks are kept under another address than they are looked for.
+        ({"memory": tmp_path}, 0),
+        ({"n_jobs": 2, "memory": tmp_path}, 0),
+    ):
+        found = excess(**study_kw)
+        assert len(Recorder.seen) == n_attacks
+        for name, table in expected.items():
+            np.testing.assert_array_equal(found[name], table)
+    # 2 repeats of: the clean fit, and of 2 sizes 2 fits and an attack.
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2 * (1 + 2 * 3)
+    found = excess(n_jobs=2)
+    for name, table in expected.items():
+        np.testing.assert_array_equal(found[name], table)
+
+
+def test_progress_counts_the_fits(digits, capsys):
+    ExcessRiskDisplay.from_estimator(
+        LogisticRegression(),
+        *digits,
+        attacks={"clean": None, "flips": LabelFlip(0.3)},
+        train_sizes=[60, 90, 120],
+        test=digits,
+        progress=True,
+    )
+    assert "7/7" in capsys.readouterr().err

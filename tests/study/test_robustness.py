@@ -33,7 +33,7 @@ from skpoison import (
 )
 from skpoison._seeding import seed_estimator
 from skpoison._threads import one_thread
-from skpoison.study._fingerprint import fingerprint
+from skpoison.study.engine._fingerprint import fingerprint
 
 NET = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=2)
 PGA = CleanLabelPGA(NET, norm="l2,inf", budget=0.5, max_iter=3)
@@ -213,7 +213,7 @@ def test_a_damaged_cache_entry_is_computed_again(digits, tmp_path):
 
 
 def test_waves_change_nothing(digits, curve, monkeypatch):
-    monkeypatch.setattr("skpoison.study._runner.MAX_BYTES", 1)
+    monkeypatch.setattr("skpoison.study.engine._plan.MAX_BYTES", 1)
     assert_same_scores(robustness_curve(NET, *digits, n_repeats=2, **STUDY), curve)
 
 
@@ -500,7 +500,7 @@ def test_fingerprint_is_the_same_in_every_process(digits):
         import numpy as np, torch
         from sklearn.frozen import FrozenEstimator
         from skpoison import MLP, NetClassifier, CleanLabelPGA, LabelFlip
-        from skpoison.study._fingerprint import fingerprint
+        from skpoison.study.engine._fingerprint import fingerprint
         torch.set_num_threads(1)
         X, y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
         net = NetClassifier(MLP, module__width=4, random_state=0).fit(X, y)

@@ -29,7 +29,7 @@ from skpoison import (
     RobustnessCurve,
     robustness_curve,
 )
-from skpoison.study._memory import Store
+from skpoison.study.engine._memory import Store
 
 NET = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=2)
 STUDY = {

@@ -1,3 +1,5 @@
+"""Scores over the budget of an attack and a parameter of the victim, as a heat map."""
+
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -6,11 +8,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from .._typing import Array, Attack, Classifier
-from .._validation import check_real
-from ._breaking_point import budgets_of
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ..._typing import Array, Attack, Classifier
+from ..._validation import check_real
+from .._arguments import check_budget_name
+from .._breaking_point import budgets_of
+from .._results import RobustnessCurve, check_curve
+from .._robustness_curve import robustness_curve
+from ._scaffold import axes_of
 
 
 class BudgetHeatmapDisplay:
@@ -44,9 +48,9 @@ class BudgetHeatmapDisplay:
     text_ : ndarray of matplotlib.text.Text of shape (n_budgets, n_params)
         The numbers in it.
     lines_ : matplotlib.collections.LineCollection or None
-        Where the mean score has fallen by `drop`, if asked for.
+        The lines where the mean score has fallen by `drop`, if that is given.
     curve_ : RobustnessCurve
-        The study, if there was one.
+        The study, unless the display was made from plain scores.
 
     Examples
     --------
@@ -96,7 +100,7 @@ class BudgetHeatmapDisplay:
         Parameters
         ----------
         curve : RobustnessCurve
-            Its attacks are named by their budgets: "0" (clean training), "0.1", ...
+            A study whose attacks are named by their budgets: "0" (clean training), "0.1", ...
         budget_name : str, default="budget"
             Label of the vertical axis.
         score_name : str, default="Score on clean data"
@@ -113,9 +117,9 @@ class BudgetHeatmapDisplay:
         Raises
         ------
         TypeError
-            If `curve` is none.
+            If `curve` is not a RobustnessCurve.
         ValueError
-            If an attack's name is no number >= 0, or there is no budget 0.
+            If the name of an attack is not a number >= 0, or no attack is named "0".
         """
         check_curve(curve)
         budgets = budgets_of(curve)
@@ -160,10 +164,10 @@ class BudgetHeatmapDisplay:
         attack : attack
             The attack, at any budget.
         budgets : array-like of float of shape (n_budgets,)
-            Budgets, >= 0; 0 is added, clean training.
+            Budgets, >= 0. Clean training, budget 0, is added.
         budget_name : str, default="budget"
-            The attack's parameter that is varied, such as "rate" of `LabelFlip`, and the label of
-            the vertical axis.
+            The parameter of the attack to vary, such as "rate" of `LabelFlip`. It is also the label
+            of the vertical axis.
         score_name : str, default="Score on clean data"
             Label of the colours.
         ax : matplotlib.axes.Axes, default=None
@@ -171,7 +175,7 @@ class BudgetHeatmapDisplay:
         drop, values_format, im_kw, text_kw
             As in `plot`.
         **study_kw
-            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on; `scoring`
+            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on. `scoring`
             must be one metric.
 
         Returns
@@ -189,11 +193,7 @@ class BudgetHeatmapDisplay:
         if not isinstance(budgets, Iterable):
             raise TypeError(f"`budgets` must be numbers, one or more, got {budgets!r}")
         values = {check_real(budget, "budgets", low=0) for budget in budgets} | {0.0}
-        if not hasattr(attack, "poison") or budget_name not in clone(attack).get_params():
-            raise ValueError(
-                "`budget_name` must be a parameter of `attack`, got "
-                f"{budget_name!r} with {attack!r}"
-            )
+        check_budget_name(budget_name, attack)
         attacks = {
             repr(budget): clone(attack).set_params(**{budget_name: budget}) if budget else None
             for budget in sorted(values)
@@ -227,15 +227,15 @@ class BudgetHeatmapDisplay:
         im_kw: dict[str, Any] | None = None,
         text_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the map: mean scores, the budget upwards and the parameter to the right.
+        """Draw the map of mean scores: the budget grows upwards, the parameter to the right.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
             Axes to draw in; None makes a new figure.
         drop : float, default=None
-            If given, a line under the first budget at which the mean score of a column has fallen
-            by this much from that of budget 0.
+            If given, a red line in each column marks the first budget at which the mean score has
+            fallen by this much from its value at budget 0.
         values_format : str, default=".2f"
             Format of the numbers.
         im_kw : dict, default=None
@@ -247,20 +247,16 @@ class BudgetHeatmapDisplay:
         -------
         self : BudgetHeatmapDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         _check_drop(drop)
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         values, budgets = list(self.param_range), list(self.budgets)
-        # A failed fit does not take its cell along.
+        # Fits that failed do not count.
         means = np.ma.masked_invalid(self.scores).mean(axis=2).filled(np.nan)
         im_kw = {"origin": "lower", "aspect": "auto", "cmap": "viridis", **(im_kw or {})}
         self.im_: Any = ax.imshow(means, **im_kw)
         self.text_: Any = np.empty(means.shape, dtype=object)
         for (i, j), mean in np.ndenumerate(means):
-            # Black on light colours, white on dark ones; "nan" stands on none.
+            # Black on light colours and white on dark ones. A cell of failed fits has no colour.
             red, green, blue, _ = self.im_.cmap(self.im_.norm(mean))
             is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 or np.isnan(mean)
             kwargs = {"ha": "center", "va": "center", "color": "black" if is_light else "white"}
@@ -268,7 +264,7 @@ class BudgetHeatmapDisplay:
             self.text_[i, j] = ax.text(j, i, text, **{**kwargs, **(text_kw or {})})
         self.lines_: Any = None
         if drop is not None:
-            # Up to rounding: a fall of 0.8 - 0.75 is one of 0.05.
+            # Up to rounding: 0.8 - 0.75 counts as 0.05.
             fallen = means[0] - means >= drop - 1e-9
             first = [(column.argmax(), j) for j, column in enumerate(fallen.T) if column.any()]
             places = np.array(first, dtype=float).reshape(-1, 2)

@@ -1,39 +1,26 @@
+"""The result of a study: tables of scores, their shapes, and their file."""
+
 import html
 import json
 import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
-from .._intervals import Drop, corrected_interval
+from .._intervals import Drop, corrected_interval, rounded
 from .._typing import Array
 from .._validation import check_choice, check_real
+from ._shapes import Peak, UShape, last_name, value_text
 
 _TABLES = ("scores", "train_scores", "fit_times")
 
 
-class Peak(NamedTuple):
-    """The best value of the parameter, and its mean score."""
-
-    param: object
-    score: float
-
-
-class UShape(NamedTuple):
-    """The answer of `RobustnessCurve.u_shape`."""
-
-    peak: Peak
-    left: Drop
-    right: Drop
-    is_u: bool
-
-
-@dataclass
+@dataclass(repr=False)
 class RobustnessCurve:
-    """Scores over a parameter under each attack: what `robustness_curve` returns.
+    """Scores over a parameter, under each of several attacks: the result of `robustness_curve`.
 
     Parameters
     ----------
@@ -44,9 +31,9 @@ class RobustnessCurve:
     scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
         Scores on clean data by attack. Column r * n_splits + s is repeat r on split s.
     train_scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
-        Scores on the data trained on, poison included.
+        Scores on the rows trained on, the poisoned ones included.
     fit_times : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
-        Seconds that each fit took, attack and scoring not included.
+        Seconds that each fit took, without the attack and the scoring.
     n_splits, n_repeats : int
         Number of folds, and of repeats on the same folds.
     test_train_ratio : float
@@ -60,6 +47,9 @@ class RobustnessCurve:
     >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
     >>> curve.peak("flips").param
     64
+    >>> curve
+    RobustnessCurve over module__width (3 values), 2 folds x 1 repeat
+    flips: not a U: best at width 64 (0.85); 2 lies 0.30 [0.30, 0.30] under it, 4096 lies ...
     """
 
     param_name: str
@@ -71,17 +61,51 @@ class RobustnessCurve:
     n_repeats: int
     test_train_ratio: float
 
+    def __repr__(self) -> str:
+        # Printing must not fail, whatever the scores are.
+        with np.errstate(over="ignore", invalid="ignore"):
+            lines = [f"{name}: {self._verdict(name)}" for name in self.scores]
+        return "\n".join([self._title(), *lines])
+
+    def _title(self):
+        sizes = (
+            (len(self.param_range), "value"),
+            (self.n_splits, "fold"),
+            (self.n_repeats, "repeat"),
+        )
+        values, folds, repeats = (f"{n} {word}{'s' * (n != 1)}" for n, word in sizes)
+        return f"RobustnessCurve over {self.param_name} ({values}), {folds} x {repeats}"
+
+    def _verdict(self, name):
+        """One line on the shape of a curve."""
+        first, last = self.param_range[0], self.param_range[-1]
+        if not np.isfinite(self.scores[name]).any():
+            return "all fits failed"
+        if len(self.param_range) == 1:
+            score = rounded(self.peak(name).score)
+            return f"{score} at {last_name(self.param_name)} {value_text(first)}, the only value"
+        return self.u_shape(name).describe(self.param_name, first, last)
+
+    def _short_verdict(self, name):
+        if not np.isfinite(self.scores[name]).any():
+            return "all fits failed"
+        return self.u_shape(name).verdict() if len(self.param_range) > 1 else "only one value"
+
     def to_frame(self) -> Any:
-        """Return a tidy pandas DataFrame, a row a fit.
+        """Return a tidy pandas DataFrame with one row for each fit.
 
         Returns
         -------
         frame : pandas.DataFrame
             Columns ``attack``, the name of the parameter, ``split``, ``repeat``, ``score``,
-            ``train_score`` and ``fit_time`` (in seconds).
+            ``train_score`` and ``fit_time`` (in seconds). The parameter's column has its values if
+            all are numbers, else their strings, such as "None": `DataFrame.groupby` drops None.
         """
         import pandas as pd
 
+        values = self.param_range
+        if not all(_is_number(value) for value in values):
+            values = [str(value) for value in values]
         rows = [
             {
                 "attack": name,
@@ -93,7 +117,7 @@ class RobustnessCurve:
                 "fit_time": self.fit_times[name][i, column],
             }
             for name in self.scores
-            for i, value in enumerate(self.param_range)
+            for i, value in enumerate(values)
             for column in range(self.n_splits * self.n_repeats)
         ]
         return pd.DataFrame(rows)
@@ -109,12 +133,18 @@ class RobustnessCurve:
         Returns
         -------
         peak : Peak
-            A named tuple (param, score). Of equal means the first; failed fits do not count.
+            A named tuple (param, score). If several values share the best mean, it is the first of
+            them. Failed fits do not count.
+
+        Raises
+        ------
+        ValueError
+            If there is no attack of this name, or all its fits failed.
         """
         means = _row_means(self._table(name))
         if np.isnan(means).all():
             raise ValueError(
-                f"`name` must be of an attack with scores, got {name!r}: all fits failed"
+                f"`name` must be an attack with scores, got {name!r}, whose fits all failed"
             )
         best = int(np.nanargmax(means))
         return Peak(self.param_range[best], float(means[best]))
@@ -122,13 +152,13 @@ class RobustnessCurve:
     def u_shape(self, name: str, confidence: float = 0.95) -> UShape:
         """Say how far both ends of the curve lie under its peak.
 
-        The differences are paired: same fold, same seed. Three corrections keep the intervals
-        honest. The peak is chosen for each fold from the other folds (for a single split, for each
-        repeat from the other repeats), so that it is not the luck of the data that judge it. The
-        repeats of a fold are averaged first: they share its rows, and count as one. And the
-        variance is that of the corrected resampled t-test [1]_: training folds overlap, so 1/J
-        becomes 1/J + n_test/n_train for J folds. What all folds share (a fixed test set, the one
-        attack of ``poison="dataset"``) is in no interval.
+        Each difference compares scores of the same fold and seed. Three corrections keep the
+        intervals honest. First, the peak that judges a fold is chosen on the other folds, so that
+        luck does not count as a peak; with a single split, repeats take the place of folds. Second,
+        the repeats of a fold are averaged and count as one, because they share its rows. Third, the
+        variance is taken from the corrected resampled t-test [1]_: training folds overlap, so that
+        1/J becomes 1/J + n_test/n_train for J folds. The intervals do not cover what all folds
+        share: a fixed test set, or the one attack of ``poison="dataset"``.
 
         Parameters
         ----------
@@ -140,10 +170,16 @@ class RobustnessCurve:
         Returns
         -------
         shape : UShape
-            A named tuple: `peak`; `left` and `right`, the drops from the peak to the first and to
-            the last value, each a tuple (mean, low, high); and `is_u`, whether both intervals lie
-            above 0. With fewer than two folds (or, of a single split, repeats)
-            the drops are NaN.
+            A named tuple. `peak` is the best value and its mean score. `left` and `right` are the
+            drops from the peak to the first and to the last value, each a tuple (mean, low, high).
+            `is_u` says whether both intervals lie above 0. Drops are NaN with fewer than two folds,
+            or, with a single split, fewer than two repeats. Printed, it is a sentence.
+
+        Raises
+        ------
+        ValueError
+            If there is no attack of this name, all its fits failed, or `confidence` is out of
+            range.
 
         References
         ----------
@@ -168,7 +204,7 @@ class RobustnessCurve:
         return UShape(self.peak(name), left, right, bool(left.low > 0 and right.low > 0))
 
     def _drop(self, table, end, confidence):
-        """Paired drop from the peak, chosen on other folds, to one end of the curve."""
+        """The drop from the peak to one end of the curve, with the peak chosen on other folds."""
         group = self.groups()
         whole = np.isfinite(table).all(axis=0)
         table, group = table[:, whole], group[whole]
@@ -181,7 +217,9 @@ class RobustnessCurve:
         return corrected_interval(differences, group, self.test_train_ratio, confidence)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the curve to a JSON file, whole or not at all.
+        """Write the curve to a JSON file.
+
+        An error while writing leaves a file that was there before as it was.
 
         Parameters
         ----------
@@ -191,7 +229,7 @@ class RobustnessCurve:
         Raises
         ------
         TypeError
-            If a value of the parameter has no form in JSON.
+            If JSON cannot hold a value of the parameter.
         """
         state = asdict(self)
         for table in _TABLES:
@@ -263,12 +301,12 @@ class RobustnessCurve:
                 raise ValueError(f"{table} must have shape {shape}")
 
     def groups(self) -> Array:
-        """Return which columns of the tables count as one: those of a fold.
+        """Return the group of each column of the tables; columns of one group count as one.
 
         Returns
         -------
         groups : ndarray of int of shape (n_repeats * n_splits,)
-            The fold of each column; of a single split, the repeat.
+            The fold of each column, or its repeat if there is a single split.
         """
         columns = np.arange(self.n_splits * self.n_repeats)
         return columns % self.n_splits if self.n_splits > 1 else columns
@@ -287,6 +325,7 @@ class RobustnessCurve:
                 for table in self.scores.values()
             )
             body += f"<tr><th>{html.escape(str(value))}</th>{cells}</tr>"
+        foot = "".join(f"<td>{self._short_verdict(name)}</td>" for name in self.scores)
         caption = (
             f"Clean score over {html.escape(self.param_name)}: mean ± standard deviation over "
             f"{self.n_splits} splits x {self.n_repeats} repeats"
@@ -294,28 +333,33 @@ class RobustnessCurve:
         name = html.escape(self.param_name)
         return (
             f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
+            f"<tbody>{body}</tbody><tfoot><tr><th>verdict</th>{foot}</tr></tfoot></table>"
         )
 
 
 def check_curve(curve):
-    """Raise unless `curve` is one: a study of several metrics gives a dict of them."""
+    """Raise unless `curve` is a RobustnessCurve; with several metrics, a study gives a dict."""
     if not isinstance(curve, RobustnessCurve):
         raise TypeError(
-            "`curve` must be a RobustnessCurve (of several metrics, one of the dict), got an "
-            f"instance of {type(curve).__name__}"
+            "`curve` must be a RobustnessCurve (with several metrics, one value of the dict), got "
+            f"an instance of {type(curve).__name__}"
         )
 
 
+def _is_number(value):
+    is_nan = isinstance(value, (float, np.floating)) and math.isnan(value)
+    return isinstance(value, (int, float, np.number)) and not is_nan
+
+
 def _numbers(rows):
-    """The array of a table in JSON; numpy would take the strings and nulls in it for numbers."""
+    """The array of a table in JSON, checked: numpy turns strings and nulls into numbers."""
     if any(type(value) not in (int, float) for row in rows for value in row):
         raise ValueError("a table must have numbers only")
     return np.array(rows, dtype=np.float64)
 
 
 def _row_means(table):
-    """Means of rows over the fits that did not fail; NaN where all did."""
+    """The mean of each row over the fits that did not fail; NaN where all fits failed."""
     counts = np.isfinite(table).sum(axis=1)
     sums = np.where(np.isfinite(table), table, 0).sum(axis=1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -1,4 +1,4 @@
-"""Results that outlive the process: values by key, in the storage of a joblib.Memory."""
+"""The memory of studies: results by key, in the folder of a joblib.Memory."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_memory as check_sklearn_memory
 
 
 def check_memory(memory):
-    """Return a joblib.Memory for a path, a joblib.Memory, or None (which keeps nothing)."""
+    """Return a joblib.Memory for a path, a joblib.Memory, or None, which keeps nothing."""
     memory = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
     memory = check_sklearn_memory(memory)
     if not isinstance(memory, joblib.Memory):
@@ -19,11 +19,11 @@ def check_memory(memory):
 
 
 class Store:
-    """Values by key, kept in a joblib.Memory; a store that fails loses time, and no result.
+    """Values by key, kept in a joblib.Memory. If reading or writing fails, results are recomputed.
 
-    It writes and reads the entries by itself, without `Memory.cache`, which clears all that a
-    function left where the file with its source is damaged. An entry is a value's pickle with a
-    hash of it and of the key: a pickle with a wrong byte may well load.
+    `Memory.cache` is not used: it clears all results of a function if the file with the function's
+    source is damaged. An entry is the value's pickle and a hash of key and pickle, because a pickle
+    with a wrong byte may still load.
     """
 
     def __init__(self, memory):
@@ -35,7 +35,7 @@ class Store:
         self.enabled = self._backend is not None
 
     def find(self, key):
-        """Return the value of a key, or None if there is none that is whole."""
+        """Return the value of a key, or None if there is no entry or it is damaged."""
         if key is None or not self._backend.contains_item(_address(key)):
             return None
         try:
@@ -44,15 +44,15 @@ class Store:
                 return pickle.loads(pickled)
             problem = "another content than was kept"
         except (KeyError, FileNotFoundError):
-            return None  # Another process has cleared it.
+            return None  # Another process has cleared the entry.
         except Exception as error:
             problem = repr(error)
-        # Not removed: what is computed now takes its place, and another process may do so first.
+        # The entry is not removed: the new value replaces it, and another process may have done so.
         _warn(f"an entry of `memory` is damaged, and computed again: {key}: {problem}")
         return None
 
     def keep(self, key, value):
-        """Keep a value, unless the key is None. A value that cannot be written is a warning."""
+        """Keep a value, unless the key is None. joblib warns of a value that cannot be written."""
         if key is not None:
             pickled = pickle.dumps(value)
             self._backend.dump_item(_address(key), (_mark(key, pickled), pickled), verbose=0)

@@ -1,26 +1,24 @@
+"""Excess risk over the sample size, as lines."""
+
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
-from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import _num_samples
 
-from .._seeding import seed_estimator
-from .._typing import Attack, Classifier, Seed
-from .._validation import check_choice, check_int
-from ._poisoned import PoisonedClassifier
+from ..._typing import Attack, Classifier, Memory, Seed
+from ..._validation import check_choice
+from .._excess_risk import excess_risks
+from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class ExcessRiskDisplay:
-    """Plot of excess risk over the sample size, a line for each attack.
+    """Plot of excess risk over the sample size, with a line for each attack.
 
-    Excess risk is what training on n poisoned rows costs against training on clean data: the risk
-    F(w*_n) of the poisoned model minus that of the clean one, F(w*), both on clean test data, as in
-    Figure 2 of [1]_. Use `from_excess` or `from_estimator`.
+    Excess risk is the cost of training on n poisoned rows instead of all rows clean: the risk
+    F(w*_n) of the poisoned model minus the risk F(w*) of the clean model, both on clean test rows,
+    as in Figure 2 of [1]_. Use `from_excess` or `from_estimator`.
 
     Parameters
     ----------
@@ -29,8 +27,8 @@ class ExcessRiskDisplay:
     excess : dict of str to array-like of shape (n_sizes, n_scores)
         Excess risks by attack; NaN for a fit that failed.
     bounds : dict of str to array-like of shape (n_sizes,), default=None
-        What theory promises, for any of the attacks, such as
-        `skpoison.theory.sgd_excess_risk_bound`; drawn dashed in the attack's colour.
+        Bounds from theory for some or all of the attacks, such as
+        `skpoison.theory.sgd_excess_risk_bound`. They are drawn dashed in the attack's colour.
     risk_name : str, default="Excess risk"
         Label of the vertical axis.
 
@@ -97,7 +95,7 @@ class ExcessRiskDisplay:
         excess : dict of str to array-like of shape (n_sizes, n_scores)
             Excess risks by attack.
         bounds : dict of str to array-like of shape (n_sizes,), default=None
-            What theory promises, for any of the attacks.
+            Bounds from theory for some or all of the attacks.
         risk_name : str, default="Excess risk"
             Label of the vertical axis.
         ax : matplotlib.axes.Axes, default=None
@@ -130,6 +128,9 @@ class ExcessRiskDisplay:
         scoring: Any = "neg_log_loss",
         n_repeats: int = 1,
         random_state: Seed = None,
+        n_jobs: int | None = None,
+        memory: Memory = None,
+        progress: bool = False,
         bounds: Any = None,
         risk_name: str = "Excess risk",
         ax: Any = None,
@@ -137,8 +138,8 @@ class ExcessRiskDisplay:
     ) -> Self:
         """Train on poisoned samples of several sizes, and on all rows clean, and plot the excess.
 
-        In each repeat a sample is the first n rows of one random order, so that a larger sample
-        holds the smaller ones; each attack poisons the sample by itself.
+        Each repeat draws one random order of the rows, and a sample is the first n rows of it: a
+        larger sample contains the smaller ones. Each sample is poisoned by itself.
 
         Parameters
         ----------
@@ -153,14 +154,21 @@ class ExcessRiskDisplay:
         train_sizes : array-like of int of shape (n_sizes,)
             Sample sizes n, between 1 and n_samples.
         test : tuple of (X_test, y_test)
-            Clean rows on which all models are scored.
+            Clean rows, on which all models are scored.
         scoring : str or callable, default="neg_log_loss"
-            A scorer, larger is better: the excess risk is the score of the clean model minus that
-            of the poisoned one. "accuracy" gives the excess error.
+            A scorer whose larger values are better. The excess risk is the score of the clean model
+            minus the score of the poisoned one. "accuracy" gives the excess error.
         n_repeats : int, default=1
-            How often to repeat all, with new samples and seeds.
+            How often to repeat everything, with new samples and seeds.
         random_state : int, RandomState instance or None, default=None
-            Seeds samples, attacks and fits. Equal in a repeat, so that excesses are paired.
+            Seeds samples, attacks and fits. All fits of a repeat have one seed, so that excesses
+            are paired.
+        n_jobs : int, default=None
+            Number of jobs for joblib.
+        memory : str, path-like, joblib.Memory or None, default=None
+            Where to keep each finished fit and attack, as in `robustness_curve`.
+        progress : bool, default=False
+            Whether to show a progress bar.
         bounds, risk_name, ax, **plot_kw
             As in `from_excess`.
 
@@ -175,29 +183,24 @@ class ExcessRiskDisplay:
 
         Notes
         -----
-        scikit-learn's log loss treats a probability below the float's precision as that precision,
-        so that a float32 net that is sure of the wrong class loses 16 nats and no more.
+        scikit-learn's log loss clips probabilities at the precision of their type. A float32 net
+        that is sure of the wrong class therefore loses 16 nats at most.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        X, y = indexable(X, y)
-        n_rows = _num_samples(y)
-        sizes = [check_int(n, "train_sizes", low=1, high=n_rows) for n in train_sizes]
-        check_int(n_repeats, "n_repeats", low=1)
-        scorer = check_scoring(estimator, scoring=scoring)
-        rng = check_random_state(random_state)
-        excess = {name: np.empty((len(sizes), n_repeats)) for name in attacks}
-        for repeat in range(n_repeats):
-            order = rng.permutation(n_rows)
-            seed = rng.randint(2**31 - 1)
-            clean = seed_estimator(clone(estimator), seed, overwrite=True).fit(X, y)
-            best = scorer(clean, *test)
-            for i, n in enumerate(sizes):
-                sample = _safe_indexing(X, order[:n]), _safe_indexing(y, order[:n])
-                for name, attack in attacks.items():
-                    victim = PoisonedClassifier(clean, attack)
-                    if attack is not None:
-                        victim.attack = seed_estimator(clone(attack), seed, overwrite=True)
-                    excess[name][i, repeat] = best - scorer(victim.fit(*sample), *test)
+        sizes, excess = excess_risks(
+            estimator,
+            X,
+            y,
+            attacks=attacks,
+            train_sizes=train_sizes,
+            test=test,
+            scoring=scoring,
+            n_repeats=n_repeats,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            memory=memory,
+            progress=progress,
+        )
         return cls.from_excess(sizes, excess, bounds=bounds, risk_name=risk_name, ax=ax, **plot_kw)
 
     def plot(
@@ -233,25 +236,19 @@ class ExcessRiskDisplay:
         ValueError
             If sizes, risks and bounds do not fit together.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         if std_display_style is not None:
             check_choice(std_display_style, "std_display_style", ("fill_between",))
         sizes, excess, bounds = self._check()
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         self.lines_, self.bounds_ = [], {}
         self.fill_between_: list | None = None if std_display_style is None else []
         for name, table in excess.items():
-            # A failed fit does not take its row along; a row of them is left out.
-            masked = np.ma.masked_invalid(table)
-            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
-            (line,) = ax.plot(sizes, mean, **{"label": name, "marker": ".", **(line_kw or {})})
+            means, deviations = means_and_deviations(table)
+            line = draw_line(ax, sizes, means, name, line_kw)
             self.lines_.append(line)
             if self.fill_between_ is not None:
-                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
-                self.fill_between_.append(ax.fill_between(sizes, mean - std, mean + std, **kwargs))
+                low, high = means - deviations, means + deviations
+                self.fill_between_.append(draw_band(ax, sizes, low, high, line, fill_between_kw))
             if name in bounds:
                 kwargs = {"linestyle": "--", "color": line.get_color(), **(bound_kw or {})}
                 (self.bounds_[name],) = ax.plot(sizes, bounds[name], **kwargs)

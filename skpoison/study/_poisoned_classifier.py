@@ -1,3 +1,5 @@
+"""A classifier that is trained on poisoned data, for use wherever a classifier is."""
+
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
@@ -10,9 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Attack, Classifier, Memory
 from .._version import __version__
-from ._fingerprint import fingerprint
-from ._memory import Store
-from ._tasks import run_attack
+from .engine import Store, fingerprint, run_attack
 
 
 def _estimator_has(name):
@@ -27,20 +27,20 @@ def _estimator_has(name):
 class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """A classifier that is trained on poisoned data and predicts on clean data.
 
-    `fit` runs a clone of the attack on the training data and fits a clone of the classifier on what
-    it returns. Data that are predicted or scored are never attacked. Takes attacks on features and
-    on labels alike, and works wherever a classifier does.
+    `fit` runs a clone of the attack on the training data, and fits a clone of the classifier on the
+    result. Rows that are predicted or scored are never attacked. The attack may change features or
+    labels.
 
     Parameters
     ----------
     estimator : classifier
         The victim, cloned at each fit.
     attack : attack or None, default=None
-        Anything with ``poison(X, y)``; None leaves the data alone: the clean baseline.
+        Anything with ``poison(X, y)``. None leaves the data as they are, for a clean baseline.
     memory : str, path-like, joblib.Memory or None, default=None
-        Where to keep poisoned data, so that an attack runs once for all victims that it is aimed
-        at (in a grid search over the victim's width, say); one without a seed keeps its first
-        draw. A cache holds pickles: use your own.
+        Where to keep poisoned data. An attack then runs once for many victims, such as the widths
+        of a grid search. An attack without a seed keeps its first draw. The folder holds pickles:
+        never load one from a stranger.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The victim's class labels.
     n_features_in_ : int
-        Number of features, if the victim tells it.
+        Number of features, if the victim has it.
     feature_names_in_ : ndarray of shape (n_features,)
-        Feature names, if the victim tells them.
+        Feature names, if the victim has them.
 
     Examples
     --------
@@ -87,9 +87,9 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         **fit_params
-            Passed to the victim's `fit`, such as `sample_weight`: rows keep their number and order,
-            so that what belongs to a row still does. With metadata routing enabled, only what the
-            victim requests.
+            Passed to the victim's `fit`, such as `sample_weight`. Attacks keep the number and the
+            order of rows, so that each weight stays with its row. With metadata routing enabled,
+            the victim gets what it requests.
 
         Returns
         -------
@@ -101,26 +101,10 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If `attack` has no method `poison`.
         """
         fit_params = self._routed("fit", fit_params)
-        attack, X, y = self._poison(X, y)
+        attack, X, y = poison_once(self.attack, X, y, self.memory)
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         self.attack_, self.estimator_ = attack, estimator
         return self
-
-    def _poison(self, X, y):
-        """Run a clone of the attack; returns it, and what the victim is trained on."""
-        attack = self.attack
-        if attack is None:
-            return None, X, y
-        if isinstance(attack, type) or not hasattr(attack, "poison"):
-            raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
-        attack = clone(attack)
-        store = Store(self.memory)
-        key = fingerprint((__version__, attack, X, y)) if store.enabled else None
-        found = store.find(key)
-        if found is None:
-            found = attack, *run_attack(attack, X, y)
-            store.keep(key, found)
-        return found
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the victim, on X as it is.
@@ -196,19 +180,19 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         **score_params
-            Passed to the victim's `score`, such as `sample_weight`; with metadata routing enabled,
-            only what it requests.
+            Passed to the victim's `score`, such as `sample_weight`. With metadata routing enabled,
+            the victim gets what it requests.
 
         Returns
         -------
         score : float
-            Accuracy, unless the victim says otherwise.
+            Accuracy, unless the victim has a score of its own.
         """
         check_is_fitted(self)
         return self.estimator_.score(X, y, **self._routed("score", score_params))
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata go to the victim: those it requests for `fit` and `score`.
+        """Return the metadata routing: the victim gets what it requests for `fit` and `score`.
 
         Returns
         -------
@@ -219,7 +203,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
 
     def _routed(self, method, params):
-        """What the victim's method is given of what ours was."""
+        """The parameters that go on to the victim's method."""
         if params and get_config()["enable_metadata_routing"]:
             return process_routing(self, method, **params).estimator[method]
         return params
@@ -246,3 +230,23 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
         tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
         return tags
+
+
+def poison_once(attack, X, y, memory):
+    """Run a clone of an attack, or find in `memory` what it did before.
+
+    Returns (attack, X, y): the clone, and the rows to train on. Without an attack these are the
+    rows as they were given.
+    """
+    if attack is None:
+        return None, X, y
+    if isinstance(attack, type) or not hasattr(attack, "poison"):
+        raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
+    attack = clone(attack)
+    store = Store(memory)
+    key = fingerprint((__version__, attack, X, y)) if store.enabled else None
+    found = store.find(key)
+    if found is None:
+        found = attack, *run_attack(attack, X, y)
+        store.keep(key, found)
+    return found

@@ -1,3 +1,5 @@
+"""Row norms of perturbations, as a histogram."""
+
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -6,11 +8,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from ._scaffold import axes_of
+
 
 class PerturbationNormDisplay:
     """Histogram of the row norms of perturbations: where an attack spends its budget.
 
-    The lower row of Figure 1 of [1]_. Use `from_norms` or `from_estimator`.
+    It is the lower row of Figure 1 of [1]_. Use `from_norms` or `from_estimator`.
 
     Parameters
     ----------
@@ -24,7 +28,7 @@ class PerturbationNormDisplay:
     figure_ : matplotlib.figure.Figure
         The figure of `ax_`.
     bars_ : list of matplotlib artists
-        One histogram an attack.
+        One histogram for each attack.
 
     References
     ----------
@@ -85,7 +89,7 @@ class PerturbationNormDisplay:
         y : array-like of shape (n,)
             Their labels.
         name : str, default=None
-            Name in the legend; None: that of the class.
+            Name in the legend; None: the name of the class.
         ax : matplotlib.axes.Axes, default=None
             Axes to draw in; None makes a new figure.
         **plot_kw
@@ -100,7 +104,7 @@ class PerturbationNormDisplay:
         return cls.from_norms({name or type(attack).__name__: norms}, ax=ax, **plot_kw)
 
     def plot(self, ax: Any = None, *, bins: Any = 50, **hist_kw: Any) -> Self:
-        """Draw the histograms, on the same bins.
+        """Draw the histograms, all with the same bins.
 
         Parameters
         ----------
@@ -115,14 +119,10 @@ class PerturbationNormDisplay:
         -------
         self : PerturbationNormDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         norms = {name: np.asarray(values, dtype=np.float64) for name, values in self.norms.items()}
         values = np.concatenate(list(norms.values()))
-        # From 0, and never of no width: an attack may give all rows the same norm.
+        # Bins start at 0, and have a width even if all norms are 0.
         edges = np.histogram_bin_edges(values, bins=bins, range=(0, values.max() or 1))
         self.bars_ = [
             ax.hist(values, **{"bins": edges, "alpha": 0.5, "label": name, **hist_kw})[2]

@@ -1,3 +1,5 @@
+"""Scores over a parameter, as a line for each attack."""
+
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -5,16 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from .._typing import Array, Attack, Classifier
-from .._validation import check_choice
-from ._curve import RobustnessCurve, check_curve
-from ._robustness import robustness_curve
+from ..._typing import Array, Attack, Classifier
+from ..._validation import check_choice
+from .._results import RobustnessCurve, check_curve
+from .._robustness_curve import robustness_curve
+from .._shapes import UShape
+from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
 
 
 class RobustnessCurveDisplay:
-    """Plot of clean scores over a parameter, a line for each attack.
+    """Plot of clean scores over a parameter, with a line for each attack.
 
-    Use `from_curve` or `from_estimator`; the counterpart of
+    Use `from_curve` or `from_estimator`. The display is the counterpart of
     `sklearn.model_selection.ValidationCurveDisplay`.
 
     Parameters
@@ -27,6 +31,8 @@ class RobustnessCurveDisplay:
         Scores by attack.
     score_name : str, default="Score on clean data"
         Label of the vertical axis.
+    u_shapes : dict of str to UShape, default=None
+        The results of `RobustnessCurve.u_shape` by attack. The legend says which are a U.
 
     Attributes
     ----------
@@ -40,6 +46,8 @@ class RobustnessCurveDisplay:
         The bands, if drawn.
     errorbar_ : list of matplotlib artists or None
         The error bars, if drawn.
+    peaks_ : list of matplotlib.lines.Line2D
+        The rings around the best means. An attack whose fits all failed has none.
 
     Examples
     --------
@@ -62,11 +70,13 @@ class RobustnessCurveDisplay:
         param_range: Iterable[Any],
         scores: Mapping[str, Array],
         score_name: str = "Score on clean data",
+        u_shapes: Mapping[str, UShape] | None = None,
     ) -> None:
         self.param_name = param_name
         self.param_range = param_range
         self.scores = scores
         self.score_name = score_name
+        self.u_shapes = u_shapes
 
     @classmethod
     def from_curve(
@@ -82,7 +92,7 @@ class RobustnessCurveDisplay:
         Parameters
         ----------
         curve : RobustnessCurve
-            What `robustness_curve` returned.
+            The result of `robustness_curve`.
         score_name : str, default="Score on clean data"
             Label of the vertical axis.
         ax : matplotlib.axes.Axes, default=None
@@ -97,14 +107,16 @@ class RobustnessCurveDisplay:
         Raises
         ------
         TypeError
-            If `curve` is none.
+            If `curve` is not a RobustnessCurve.
         """
         check_curve(curve)
+        names = [name for name, table in curve.scores.items() if np.isfinite(table).any()]
         display = cls(
             param_name=curve.param_name,
             param_range=curve.param_range,
             scores=curve.scores,
             score_name=score_name,
+            u_shapes={name: curve.u_shape(name) for name in names},
         )
         return display.plot(ax=ax, **plot_kw)
 
@@ -139,7 +151,7 @@ class RobustnessCurveDisplay:
         std_display_style, line_kw, fill_between_kw, errorbar_kw
             As in `plot`.
         **study_kw
-            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on; `scoring`
+            Passed to `robustness_curve`: `cv`, `n_repeats`, `random_state` and so on. `scoring`
             must be one metric.
 
         Returns
@@ -176,7 +188,10 @@ class RobustnessCurveDisplay:
         fill_between_kw: dict[str, Any] | None = None,
         errorbar_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the curves: means, and one standard deviation to both sides.
+        """Draw the means, with one standard deviation to both sides.
+
+        A ring marks the best mean of each attack, and the legend says which curves are a U. Where
+        all scores lie in [0, 1], bands and error bars end there.
 
         Parameters
         ----------
@@ -195,12 +210,8 @@ class RobustnessCurveDisplay:
         -------
         self : RobustnessCurveDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
         _check_style(std_display_style)
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = axes_of(self, ax)
         values, scale = _axis(self.param_range)
         self.lines_: Any = []
         self.fill_between_: Any = None
@@ -209,19 +220,32 @@ class RobustnessCurveDisplay:
             self.fill_between_ = []
         elif std_display_style == "errorbar":
             self.lines_, self.errorbar_ = None, []
+        self.peaks_: Any = []
+        limits = _limits(self.scores)
         for name, table in self.scores.items():
-            # A failed fit does not take its row along; a row of them is left out.
-            masked = np.ma.masked_invalid(table)
-            mean, std = (part.filled(np.nan) for part in (masked.mean(axis=1), masked.std(axis=1)))
+            means, deviations = means_and_deviations(table)
+            low, high = np.clip([means - deviations, means + deviations], *limits)
+            shape = (self.u_shapes or {}).get(name)
+            label = f"{name} (a U)" if shape is not None and shape.is_u else name
             if std_display_style == "errorbar":
-                kwargs = {"label": name, "capsize": 3, **(errorbar_kw or {})}
-                self.errorbar_.append(ax.errorbar(values, mean, std, **kwargs))
-                continue
-            (line,) = ax.plot(values, mean, **{"label": name, "marker": ".", **(line_kw or {})})
-            self.lines_.append(line)
+                kwargs = {"label": label, "capsize": 3, **(errorbar_kw or {})}
+                # A mean of ones may be above 1 by rounding, and matplotlib refuses lengths below 0.
+                lengths = np.maximum([means - low, high - means], 0)
+                bars = ax.errorbar(values, means, lengths, **kwargs)
+                self.errorbar_.append(bars)
+                # With "fmt": "none" there are bars and no line.
+                color = bars.lines[2][0].get_color()[0]
+            else:
+                line = draw_line(ax, values, means, label, line_kw)
+                self.lines_.append(line)
+                color = line.get_color()
             if std_display_style == "fill_between":
-                kwargs = {"alpha": 0.2, "color": line.get_color(), **(fill_between_kw or {})}
-                self.fill_between_.append(ax.fill_between(values, mean - std, mean + std, **kwargs))
+                self.fill_between_.append(draw_band(ax, values, low, high, line, fill_between_kw))
+            if np.isfinite(means).any():
+                best = np.nanargmax(means)
+                ring = {"marker": "o", "markersize": 10, "fillstyle": "none"}
+                ring |= {"color": color, "linestyle": "none"}
+                self.peaks_ += ax.plot(values[best], means[best], **ring)
         if scale == "category":
             ax.set_xticks(values, [str(value) for value in self.param_range])
         else:
@@ -238,8 +262,15 @@ def _check_style(style):
         check_choice(style, "std_display_style", ("fill_between", "errorbar"))
 
 
+def _limits(scores):
+    """Where bands end: at 0 and 1 if all scores lie between them, as accuracies do."""
+    tables = [np.asarray(table, dtype=float) for table in scores.values()]
+    is_outside = any(((table < 0) | (table > 1)).any() for table in tables)
+    return (-np.inf, np.inf) if is_outside else (0, 1)
+
+
 def _axis(param_range):
-    """Positions of the values, and the scale on which they lie most evenly."""
+    """The positions of the values, and the scale on which they are spaced most evenly."""
     numeric = all(isinstance(value, (int, float, np.number)) for value in param_range)
     if not numeric or any(isinstance(value, bool) for value in param_range):
         return list(range(len(param_range))), "category"

@@ -1,4 +1,4 @@
-"""Metadata of a study, such as sample weights: who gets what."""
+"""Metadata of a study, such as sample weights, and who gets them."""
 
 from sklearn import get_config
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -6,9 +6,9 @@ from sklearn.utils.validation import _check_method_params
 
 
 def route(params, estimator, cv, scorer):
-    """Parameters for the splitter's `split`, the estimator's `fit` and the scorer, three dicts.
+    """Return the parameters for the splitter, for the estimator's `fit` and for the scorer.
 
-    Without scikit-learn's metadata routing all go to `fit`, as in `cross_validate`.
+    Without scikit-learn's metadata routing, all of them go to `fit`, as in `cross_validate`.
     """
     if not params:
         return {}, {}, {}
@@ -26,5 +26,5 @@ def route(params, estimator, cv, scorer):
 
 
 def rows_of(params, X, rows):
-    """The parameters with the given rows of those that have a value for each row of X."""
+    """The parameters; those with one value for each row of X are cut to the given rows."""
     return _check_method_params(X, params, indices=rows)

@@ -1,8 +1,8 @@
 """A hash of estimators and data that is the same in every process.
 
-`joblib.hash` pickles its argument, and torch tensors and fitted nets pickle differently in each
-process: nothing would ever be found again. Classes and functions enter with their source and with
-what they were made with, so that an edited attack is not taken for the old one.
+`joblib.hash` would not do: it pickles its argument, and torch tensors and fitted nets have another
+pickle in each process. Classes and functions are hashed with their source, so that an attack that
+was edited does not pass for the old one.
 """
 
 import functools
@@ -23,7 +23,10 @@ def fingerprint(value):
 
 
 class _Digest:
-    """Takes values in; each starts with its kind and length, so that neighbours stay apart."""
+    """A hash that takes in values one after another.
+
+    Each value starts with its kind and length, so that ["ab", "c"] and ["a", "bc"] differ.
+    """
 
     def __init__(self):
         self.hash = hashlib.blake2b(digest_size=20)
@@ -67,7 +70,7 @@ class _Digest:
             self.parts(kind, names, dtypes, value.to_numpy())
         elif hasattr(value, "detach"):
             value = value.detach().cpu()
-            # Doubles hold what numpy has no type for: bfloat16.
+            # numpy has no such types; doubles hold all their values.
             is_strange = "bfloat16" in str(value.dtype) or "float8" in str(value.dtype)
             self.parts(
                 "tensor", str(value.dtype), (value.double() if is_strange else value).numpy()
@@ -87,14 +90,14 @@ class _Digest:
             return
         self.tag("array", value.dtype.str, value.shape)
         value = np.ascontiguousarray(value)
-        # Dates have no buffer of their own.
+        # Dates have no buffer; the integers behind them do.
         self.hash.update((value.view(np.int64) if value.dtype.kind in "mM" else value).data)
 
     def add_function(self, value):
         self.tag(getattr(value, "__module__", ""), value.__qualname__, _source(value))
         code = getattr(value, "__code__", None)
         if code is not None:
-            # What a function was made with, which its source does not tell.
+            # Defaults and closures are not in the source.
             cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
             defaults = value.__defaults__, value.__kwdefaults__
             self.parts(_code(code), *defaults, *cells)
@@ -114,7 +117,7 @@ class _Digest:
 
 
 def _fitted_state(estimator):
-    """What a fitted estimator learned; of a net its weights, and not its times of training."""
+    """What a fitted estimator learned. For a net these are its weights, not its training times."""
     if hasattr(estimator, "module_"):
         return estimator.module_, estimator.classes_, estimator.input_shape_
     return {
@@ -125,14 +128,14 @@ def _fitted_state(estimator):
 
 
 def _code(code):
-    """Bytes and constants of compiled code, that of inner functions included."""
+    """The bytes and constants of compiled code and of the functions inside it."""
     constants = [_code(part) if hasattr(part, "co_code") else part for part in code.co_consts]
     return [code.co_code, constants, code.co_names]
 
 
 @functools.cache
 def _source(value):
-    """The source of a function, or of all that a class and its bases define."""
+    """The source of a function, or of everything that a class and its bases define."""
     if inspect.isclass(value):
         return "".join(map(_definition, (p for b in value.__mro__ for p in vars(b).items())))
     try:

@@ -1,0 +1,13 @@
+"""The displays of studies: each draws one kind of result with matplotlib."""
+
+from ._budget_heatmap import BudgetHeatmapDisplay
+from ._excess_risk import ExcessRiskDisplay
+from ._perturbation_norm import PerturbationNormDisplay
+from ._robustness_curve import RobustnessCurveDisplay
+
+__all__ = [
+    "BudgetHeatmapDisplay",
+    "ExcessRiskDisplay",
+    "PerturbationNormDisplay",
+    "RobustnessCurveDisplay",
+]

@@ -1,0 +1,197 @@
+"""What a worker does in a study: run an attack, fit and score an estimator or a stack of nets.
+
+Each kind of work is a class of tasks. A task holds everything that it needs. A worker gets it,
+calls its `outcomes` and sends the result back.
+"""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+from threadpoolctl import threadpool_limits
+
+from ...nets import fit_many
+
+
+class Cell(TypedDict):
+    """The result of one fit: scores (with several metrics, dicts of scores) and seconds."""
+
+    score: Any
+    train_score: Any
+    fit_time: float
+
+
+class Outcome(NamedTuple):
+    """A value and None; or, if the work failed, None and the text of the error."""
+
+    value: Any
+    error: str | None
+
+
+def attempt(work, strict):
+    """Call `work` on one thread, and return its outcome; with `strict` an error is raised as is."""
+    with threadpool_limits(1):
+        try:
+            return Outcome(work(), None)
+        except Exception as error:
+            if strict:
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            return Outcome(None, f"{reason}\n{traceback.format_exc()}")
+
+
+# Tasks have slots, which rule out weak references. Dask puts a large argument that allows them on
+# one worker, and it would be lost with that worker.
+
+
+@dataclass(eq=False, slots=True)
+class AttackTask:
+    """Run an attack on clean rows; its one outcome is the poisoned pair (X, y)."""
+
+    attack: Any
+    X: Any
+    y: Any
+
+    def outcomes(self, strict):
+        return [attempt(self.run, strict)]
+
+    def run(self):
+        return run_attack(self.attack, self.X, self.y)
+
+
+@dataclass(eq=False, slots=True)
+class FitTask:
+    """Fit an estimator on rows that may be poisoned, and score it on clean rows.
+
+    The one outcome is a cell. The estimator is fitted in place, on the `rows` of `data`, or on all
+    of them if `rows` is None. `data`, `test` and `validation` are pairs (X, y).
+    """
+
+    estimator: Any
+    data: tuple
+    rows: np.ndarray | None
+    test: tuple
+    scorer: Any
+    validation: tuple | None = None
+    fit_params: dict = field(default_factory=dict)
+    train_score_params: dict = field(default_factory=dict)
+    test_score_params: dict = field(default_factory=dict)
+    scores_training: bool = True
+
+    def outcomes(self, strict):
+        return [attempt(self.run, strict)]
+
+    def run(self):
+        training = self.training()
+        start = time.perf_counter()
+        fit_params = dict(self.fit_params)
+        if self.validation is not None:
+            fit_params["X_val"], fit_params["y_val"] = self.validation
+        self.estimator.fit(*training, **fit_params)
+        return self.cell(training, time.perf_counter() - start)
+
+    def training(self):
+        """The rows to train on, a pair (X, y)."""
+        return self.data if self.rows is None else take(self.data, self.rows)
+
+    def cell(self, training, fit_time) -> Cell:
+        """Score the estimator, which must be fitted."""
+        test_score = self.scorer(self.estimator, *self.test, **self.test_score_params)
+        train_score = np.nan
+        if self.scores_training:
+            train_score = self.scorer(self.estimator, *training, **self.train_score_params)
+        return {
+            "score": _as_floats(test_score),
+            "train_score": _as_floats(train_score),
+            "fit_time": fit_time,
+        }
+
+
+@dataclass(eq=False, slots=True)
+class StackTask:
+    """Fit nets together and score each; every fit has an outcome, a cell.
+
+    `fused` is passed to `fit_many`. `until_net` is for estimators that are more than a net: called
+    with an estimator and rows X and y, it fits all that comes before the net, and returns the net
+    and its training rows. If the stack fails and `one_by_one` is True, its fits are tried one by
+    one. All fits get an equal share of the stack's time.
+    """
+
+    fits: list[FitTask]
+    fused: bool | str = True
+    until_net: Callable | None = None
+    one_by_one: bool = True
+
+    def outcomes(self, strict):
+        with threadpool_limits(1):
+            try:
+                trainings = self.trainings()
+                fit_time = self.fit(trainings)
+            except Exception:
+                if not self.one_by_one:
+                    raise
+                return [attempt(fit.run, strict) for fit in self.fits]
+            return [
+                attempt(partial(fit.cell, training, fit_time), strict)
+                for fit, training in zip(self.fits, trainings, strict=True)
+            ]
+
+    def trainings(self):
+        """The training rows of each fit. Fits on the same rows share one object, held once."""
+        found = {}
+        trainings = []
+        for fit in self.fits:
+            key = *map(id, fit.data), id(fit.rows)
+            if key not in found:
+                found[key] = fit.training()
+            trainings.append(found[key])
+        return trainings
+
+    def fit(self, trainings):
+        """Fit the nets, and return the seconds for each."""
+        nets, data = [], []
+        for fit, training in zip(self.fits, trainings, strict=True):
+            net, rows = fit.estimator, training
+            if self.until_net is not None:
+                net, rows = self.until_net(net, *training)
+            nets.append(net)
+            data.append((*rows, *(fit.validation or ())))
+        start = time.perf_counter()
+        fit_many(nets, data, fused=self.fused)
+        return (time.perf_counter() - start) / len(nets)
+
+
+def run_attack(attack, X, y):
+    """Return the poisoned rows (X, y), and raise if their number has changed."""
+    poisoned = attack.poison(X, y)
+    name = type(attack).__name__
+    if not isinstance(poisoned, tuple) or len(poisoned) != 2:
+        raise TypeError(f"`poison` of {name} must return a pair (X, y), got {type(poisoned)}")
+    n_rows = [_num_samples(part) for part in (X, *poisoned)]
+    if len(set(n_rows)) > 1:
+        raise ValueError(f"`poison` of {name} must keep {n_rows[0]} rows, got {n_rows[1:]}")
+    return poisoned
+
+
+def failed_cell(error_score) -> Cell:
+    """The cell of a fit that failed."""
+    return {"score": error_score, "train_score": error_score, "fit_time": np.nan}
+
+
+def take(data, rows):
+    """The given rows of X and y."""
+    X, y = data
+    return _safe_indexing(X, rows), _safe_indexing(y, rows)
+
+
+def _as_floats(result):
+    """A score, or a dict of scores of several metrics, as plain floats."""
+    if isinstance(result, dict):
+        return {metric: float(value) for metric, value in result.items()}
+    return float(result)
