@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from .._seeding import seed_estimator
 from .._typing import Array, Attack, Classifier
 from .._validation import check_bool, check_labels
-from ._checks import (
+from ._requirements import (
     ALWAYS,
     check_effective,
     check_frames,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_real
-from ._checks import check_vectors
+from ._arguments import check_vectors
 
 
 def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., Any]:

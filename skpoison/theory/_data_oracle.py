@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from .._validation import check_choice, encode_labels
-from ._checks import check_rows, check_two_classes
+from ._arguments import check_rows, check_two_classes
 from ._oracle import PoisonedOracle
 
 # Of the margin z = y <w, x>: the loss, and its derivative (a subgradient at the hinge's kink).

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._checks import check_values
+from ._arguments import check_values
 
 
 def check_problem(n, margin, failure_probability):

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._adversaries import constant_perturbation
-from ._checks import make_rng
+from ._arguments import make_rng
 from ._oracle import PoisonedOracle
 
 # Any noise in (0, 1) gives a constant; this one keeps the bound above 0.2 (1/sqrt(T) + S/T) for

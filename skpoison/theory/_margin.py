@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import AnySeed
 from .._validation import check_bool, check_int, check_real
-from ._checks import check_rows, check_two_classes, check_vectors, make_rng
+from ._arguments import check_rows, check_two_classes, check_vectors, make_rng
 from ._margin_solver import MarginGame, solve
 
 # Fresh directions for each sampled one: one evaluation each, against hundreds for the solution.

@@ -64,7 +64,7 @@ def solve(game, *, tol, max_iter):
     value, _ = state.evaluate(weights)
     lipschitz = 1.0
     while not state.done:
-        weights, value, lipschitz, moved = _run(state, weights, value, lipschitz)
+        weights, value, lipschitz, moved = _accelerate(state, weights, value, lipschitz)
         if not moved:
             break
     return state
@@ -97,7 +97,7 @@ class _Best:
         return self.converged or self.n_iter >= self.max_iter
 
 
-def _run(state, weights, value, lipschitz):
+def _accelerate(state, weights, value, lipschitz):
     """Accelerated steps until f rises or `state` is done; whether any step lowered f."""
     theta, moved = 1.0, False
     rounding = np.finfo(state.game.X.dtype).eps

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ._checks import unwrap
+from ._arguments import unwrap
 
 
 class PoisonedOracle:

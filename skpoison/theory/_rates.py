@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_choice
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 from ._formulas import check_problem
 
 _REGIMES = ("A", "B", "C")

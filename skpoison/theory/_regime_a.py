@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import unwrap
+from ._arguments import unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
 
 

@@ -6,7 +6,7 @@ from scipy.optimize import OptimizeResult
 
 from .._typing import AnySeed
 from .._validation import check_int, check_real
-from ._checks import check_rows, check_two_classes, check_values
+from ._arguments import check_rows, check_two_classes, check_values
 from ._margin import ntk_margin
 from ._rates import error_rate, step_size
 from ._regime_a import min_width, total_budget, width_window

@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult
 
 from .._typing import AnySeed
 from .._validation import check_int, check_real
-from ._checks import check_vectors, make_rng
+from ._arguments import check_vectors, make_rng
 from ._oracle import squared_norms
 
 

@@ -9,6 +9,7 @@ from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import check_random_state
 
 from .._seeding import seed_estimator
 from ..attacks import RandomNoise
@@ -57,7 +58,7 @@ def check_rows(case):
 def check_seeds(case):
     """Equal seeds give equal bytes, whatever came before, and no global generator moves."""
     # Drawn from, so that one that is seeded by each run is not where the last run left it.
-    np.random.mtrand._rand.random_sample(), random.random(), torch.rand(1)
+    check_random_state(None).random_sample(), random.random(), torch.rand(1)
     before = _generators()
     attack = case.fresh()
     first = attack.poison(case.X, case.y)
@@ -70,7 +71,7 @@ def check_seeds(case):
 
 def _generators():
     """The states of the generators that a process has one of."""
-    kind, keys, *rest = np.random.mtrand._rand.get_state()
+    kind, keys, *rest = check_random_state(None).get_state()
     return {
         "numpy's": (kind, keys.tobytes(), *rest),
         "Python's": random.getstate(),
