@@ -1,4 +1,4 @@
-"""Torch modules, those of the paper with their `width`: nothing else than layers."""
+"""Torch modules for `NetClassifier`; those of the paper have a parameter `width`."""
 
 from ._alexnet import AlexNet
 from ._cifar import CifarConvNet

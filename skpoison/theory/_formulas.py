@@ -1,4 +1,4 @@
-"""What the formulas of Theorems 3.1 to 3.3 share."""
+"""Parts that the formulas of Theorems 3.1 to 3.3 share."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def check_problem(n, margin, failure_probability):
 
 
 def capacity(n, delta):
-    """ln(n/delta) + ln^2(n)."""
+    """The term ln(n/delta) + ln^2(n) of all three theorems."""
     return np.log(n / delta) + np.log(n) ** 2
 
 
