@@ -2,8 +2,8 @@
 Damage by class
 ===============
 
-A mean accuracy hides which classes are hurt. An attack that moves features by 1 leaves 0, 2, 4 and
-6 as they were, and wipes out 8 and 9: 3% of them are recognised. Labels moved to the next class
+A mean accuracy hides which classes are hurt. An attack that moves every row by 1 leaves 0, 2, 4
+and 6 as they were, and wipes out 8 and 9: 3% of them are recognised. Labels moved to the next class
 hurt every digit, the 3 most. If only 7s are relabelled (60% of them become 1s), only that class is
 hurt.
 """
