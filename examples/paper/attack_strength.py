@@ -6,8 +6,8 @@ The recipe is stochastic gradient ascent on the negated loss, with step 0.1 and 
 500 epochs. (Section 5 prints neither step nor epochs.) In regime B the gradient of each row is
 divided by its norm. Rows are clipped to the box, and projected onto the budget once an epoch. In
 regime A there are two readings: the step multiplies the gradient of the loss averaged over the
-batch ("mean", to the letter), or summed over it ("sum"). With "mean" only the smallest C is run: the
-attack stays so far inside this budget that a larger one changes nothing, which is checked.
+batch ("mean", to the letter), or summed over it ("sum"). With "mean" only the smallest C is run:
+the attack stays so far inside this budget that a larger one changes nothing, which is checked.
 
 Both attacks use the same surrogate. `CleanLabelPGA` gets as its budget the amount that the recipe
 spent. The same victim, with the same seed, is trained on clean data and on both poisoned data. The
