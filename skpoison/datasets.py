@@ -62,7 +62,7 @@ _MD5 = {
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 
-# What the standard library raises for damaged gzip and tar files; BadGzipFile is an OSError.
+# Errors of the standard library for damaged gzip and tar files. (BadGzipFile is an OSError.)
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
 
 
@@ -149,7 +149,7 @@ def fetch_cifar10(
     split : {"train", "test"}, default="train"
         50,000 training images or 10,000 test images.
     verify : bool, default=True
-        Whether to compare the MD5 of each ``.bin`` file with that of the published file. Pass
+        Whether to compare the MD5 of each ``.bin`` file with the published one. Pass
         False for copies with other pixels, such as JPEG copies. Length and labels are always
         checked, and so is the MD5 of the archive before it is opened.
 

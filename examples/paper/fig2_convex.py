@@ -10,7 +10,7 @@ The first two panels show the excess loss F(w*_n) - F(w*) on the clean test set,
 bound (dashed), and the excess error, both over n. The third panel shows how much the poison adds to
 the excess loss, over C / sqrt(n), the norm by which an average row can be moved.
 
-The theorem's constants are those of the softmax cross-entropy, for which Proposition 2.1 holds with
+The theorem's constants are for the softmax cross-entropy, for which Proposition 2.1 holds with
 smoothness 1/2 and Lipschitz constant sqrt(2). D is the norm of w*, R the largest norm of a row.
 """
 
@@ -112,7 +112,7 @@ def fit_poisoned(scale, dataset, n, rate, n_steps, max_iter, seed):
     best = risks(clean, X_test, y_test)
 
     radius = np.linalg.norm(parameters(clean))
-    # The bias is a feature of 1. The norm of a gradient is at most sqrt(2) times that of its row.
+    # The bias is a feature of 1. A gradient has at most sqrt(2) times the norm of its row.
     row_norm = np.sqrt(1 + (X.reshape(len(X), -1) ** 2).sum(axis=1).max())
     constants = {
         "smoothness": 0.5,

@@ -322,7 +322,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
         changeable = self._n_changeable(len(X))
         if changeable < np.count_nonzero(row_norms(delta)):
-            # A stable sort, so that ties go to the first rows whatever the platform.
+            # A stable sort, so that ties go to the first rows on every platform.
             order = np.argsort(-self._damage(X, y, delta), kind="stable")
             delta[order[changeable:]] = 0
         np.add(X, delta, out=out)
@@ -340,7 +340,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
                 f"got shape {np.shape(out)} and {kind}"
             )
         if not out.flags.writeable or np.may_share_memory(out, X):
-            raise ValueError("`out` must be writeable and apart from X, got an array that is not")
+            got = "one that shares its memory" if out.flags.writeable else "a read-only array"
+            raise ValueError(f"`out` must be writeable and apart from X, got {got}")
         return out
 
     def _finish(self, X, X_new):

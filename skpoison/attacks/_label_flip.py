@@ -115,8 +115,9 @@ class LabelFlip(BaseLabelAttack):
             )
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`transition` must be a square matrix, got shape {matrix.shape}")
-        if not np.isfinite(matrix).all() or (matrix < 0).any():
-            raise ValueError("`transition` must have finite entries >= 0, got others")
+        bad = ~np.isfinite(matrix) | (matrix < 0)
+        if bad.any():
+            raise ValueError(f"`transition` must have finite entries >= 0, got {matrix[bad][0]}")
         sums = matrix.sum(axis=1)
         if not np.allclose(sums, 1, rtol=0, atol=1e-6):
             raise ValueError(f"`transition` must have rows that sum to 1, got {sums.tolist()}")

@@ -83,8 +83,9 @@ class RandomNoise(BaseFeatureAttack):
                 f"`norms` must have one value for each of the {len(X)} rows of X, "
                 f"got shape {norms.shape}"
             )
-        if not np.isfinite(norms).all() or (norms < 0).any():
-            raise ValueError("`norms` must be finite and >= 0, got others")
+        bad = ~np.isfinite(norms) | (norms < 0)
+        if bad.any():
+            raise ValueError(f"`norms` must be finite and >= 0, got {norms[bad][0]}")
         used = norms.sum() if self.norm == "l2,1" else norms.max()
         # The norms of an attack may exceed its budget by float rounding.
         if used > self._radius(len(X)) * (1 + 1e-5):

@@ -1,4 +1,4 @@
-"""Torch modules for `NetClassifier`; those of the paper have a parameter `width`."""
+"""Torch modules for `NetClassifier`: the nets of the paper, and simple ones."""
 
 from ._alexnet import AlexNet
 from ._cifar import CifarConvNet

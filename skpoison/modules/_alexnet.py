@@ -4,8 +4,8 @@ from torch import Tensor, nn
 class AlexNet(nn.Module):
     """AlexNet for 32x32 colour images: five convolutions and three fully connected layers.
 
-    Channels, dropout and layers are those of [1]_. Kernels are those in common use for CIFAR-10:
-    all are 3x3, the first has stride 2, and 2x2 max-pooling follows the first, second and fifth
+    Channels, dropout and layers are as in [1]_. Kernels are as in common ports to CIFAR-10: all are
+    3x3, the first has stride 2, and 2x2 max-pooling follows the first, second and fifth
     convolution. This leaves 256 channels of 2x2. Dropout (rate 0.5) stands before the first and the
     second fully connected layer.
 

@@ -5,8 +5,8 @@ from torch.nn import functional as F
 class ResNet18(nn.Module):
     """ResNet-18 for 32x32 colour images: four stages of two residual blocks each.
 
-    The blocks and widths (64, 128, 256, 512) are those of [1]_. The first layer is the one in
-    general use on CIFAR-10: a 3x3 convolution of stride 1, without max-pooling, so that the stages
+    The blocks and widths (64, 128, 256, 512) are as in [1]_. The first layer is the one in general
+    use on CIFAR-10: a 3x3 convolution of stride 1, without max-pooling, so that the stages
     see 32x32, 16x16, 8x8 and 4x4. Shortcuts that change the shape are 1x1 convolutions with batch
     normalisation. The last layers are average pooling and one fully connected layer.
 

@@ -190,8 +190,8 @@ def check_routes(case):
             case.require_equal(one, two, "return from `fit_resample` what `poison` does", "not so")
     for name, route in routes.items():
         predicted = clone(route).fit(case.X, case.y).predict(case.X)
-        rule = f"do in {name} what it does by hand"
-        case.require_equal(predicted, expected, rule, "the victim predicts otherwise")
+        rule = f"poison in {name} as by hand"
+        case.require_equal(predicted, expected, rule, "the victim predicts other labels")
         cross_val_score(make_pipeline(route), case.X, case.y, cv=2, error_score="raise")
 
 
@@ -215,7 +215,9 @@ def check_frames(case):
             # amplifies this.
             assert_equal(new, expected, rtol=1e-3, atol=1e-4)
         except AssertionError as error:
-            rule = f"return a {type(expected).__name__} where it is given one, as it does an array"
+            rule = (
+                f"return a {type(expected).__name__} for one, with the values it returns for arrays"
+            )
             case.require(False, rule, f"returned another: {str(error).splitlines()[0]}")
 
 

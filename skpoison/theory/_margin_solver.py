@@ -120,7 +120,7 @@ def _accelerate(state, weights, value, lipschitz):
         else:
             return weights, value, lipschitz, moved
         if new_value >= value:
-            # The momentum overshot; in the first step, f can fall no further but for rounding.
+            # The momentum overshot. In the first step: f cannot fall any further, up to rounding.
             return weights, value, lipschitz, moved
         weights, value, centre, log_centre, moved = new, new_value, new_centre, new_log, True
         theta = 2 / (1 + np.sqrt(1 + 4 / theta**2))

@@ -38,8 +38,8 @@ class PoisonedOracle:
     TypeError
         If `gradient` cannot be called, or `perturbation` is neither None nor callable.
     ValueError
-        In a query, if the shapes of g and zeta are not that of w, or the shape of w is not that of
-        the first query.
+        In a query, if g or zeta has another shape than w, or if w has another shape than in the
+        first query.
 
     Notes
     -----
