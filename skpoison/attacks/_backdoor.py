@@ -102,7 +102,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
 
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
-        """Return the share of rows with the patch on for which a classifier predicts `target`.
+        """Put the patch on rows, and return the share for which a classifier predicts `target`.
 
         It has the signature of a scorer: ``scoring=attack.success_rate``. For comparison, compute
         the same rate of a victim that was trained on clean rows.
