@@ -1,4 +1,4 @@
-"""Training-data poisoning for scikit-learn: attacks, nets, and robustness over capacity."""
+"""Training-data poisoning for scikit-learn: attacks, defences, nets and robustness curves."""
 
 from . import theory
 from ._version import __version__

@@ -4,11 +4,11 @@ from sklearn.utils import check_random_state
 
 
 def seed_estimator(estimator, random_state, *, overwrite):
-    """Give `estimator` and all nested in it integer seeds drawn from `random_state`.
+    """Give `estimator` and all estimators nested in it integer seeds drawn from `random_state`.
 
-    Parameters are visited in sorted order, so equal estimators get equal seeds. With
-    `overwrite=False` only those that are None are set, and one draw is made for each all the
-    same. Changes `estimator` in place and returns it: pass a clone.
+    Parameters are visited in sorted order, so equal estimators get equal seeds. One draw is made
+    for each `random_state` parameter; with `overwrite=False` it is set only where the parameter is
+    None. This changes `estimator` in place and returns it: pass a clone.
     """
     random_state = check_random_state(random_state)
     seeds = {}

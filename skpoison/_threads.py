@@ -1,4 +1,4 @@
-"""One number of threads for all fits of a study: sums in another order give other bits."""
+"""One thread for all fits of a study: with more, sums are rounded in another order."""
 
 from contextlib import contextmanager
 
@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 def one_thread():
     """Compute with one thread in the block, and restore torch's number of threads after it.
 
-    For the process that runs a study. What it starts needs `threadpool_limits` besides: OpenMP has
-    a number for each thread. Only here is torch's own number set, because with it goes one that MKL
-    has for the whole process, and another thread may be in the middle of its sums.
+    This is for the process that runs a study. Its worker threads need `threadpool_limits` of their
+    own, because OpenMP keeps a limit for each thread. They must not set torch's number: that also
+    changes MKL's, which is one for the whole process, while other threads are computing.
     """
     before = torch.get_num_threads()
     with threadpool_limits(1):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
-# An array, or a DataFrame or Series where the caller gave one.
+# Rows that are returned: an array, or a DataFrame or Series if the caller gave one.
 Rows = Any
 # scikit-learn and skorch have no types.
 Classifier = Any
@@ -18,6 +18,6 @@ Memory = str | os.PathLike[str] | joblib.Memory | None
 
 
 class Attack(Protocol):
-    """All that `PoisonedClassifier` and `robustness_curve` ask of an attack."""
+    """What `PoisonedClassifier` and `robustness_curve` need of an attack."""
 
     def poison(self, X: ArrayLike, y: ArrayLike, /) -> tuple[Rows, Rows]: ...

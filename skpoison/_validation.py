@@ -1,6 +1,6 @@
-"""The checks that every public method makes, and the words in which each fails.
+"""Checks of arguments that all packages share.
 
-A failure names the parameter, the rule and the value: "`budget` must be >= 0, got -1.0".
+An error names the parameter, the rule and the value: "`budget` must be >= 0, got -1.0".
 """
 
 import math
@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 @contextmanager
 def unchanged_by(errors, estimator):
-    """Leave the attributes of an estimator as they were where the block ends in an error."""
+    """Restore the attributes of an estimator if the block ends in one of `errors`."""
     before = dict(vars(estimator))
     try:
         yield
@@ -28,15 +28,15 @@ def unchanged_by(errors, estimator):
 
 @contextmanager
 def without_names():
-    """Show rows without names to an estimator that may know its features by name."""
+    """Silence the warning of an estimator fitted on named features that gets rows without names."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         yield
 
 
 def rows_in_share(fraction, n_rows):
-    """How many whole rows a share of them is."""
-    # 0.29 times 100 is 28.999999999999996 in binary.
+    """The number of whole rows in a share of `n_rows` rows, rounded down."""
+    # 0.29 * 100 is 28.999999999999996 in floating point.
     return math.floor(fraction * n_rows + 1e-9)
 
 
@@ -98,9 +98,9 @@ def check_interval(value, name):
 
 
 def check_inside(X, interval, name):
-    """Raise unless every value of the array `X` lies in the closed `interval` (None: anything).
+    """Raise unless every value of the array `X` lies in the closed `interval` (None: no limits).
 
-    Up to rounding: a scaler to [0, 1] may give 1.0000000000000002.
+    A rounding error is allowed: a scaler to [0, 1] may give 1.0000000000000002.
     """
     if interval is None:
         return
@@ -116,11 +116,11 @@ def check_inside(X, interval, name):
 def check_rows(estimator, X, *, reset):
     """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
 
-    Floats keep their dtype; booleans and integers of up to 16 bits become float32, others float64:
-    floats of the same values. With `reset` the estimator learns `n_features_in_` (the product of
-    the trailing axes), `input_shape_` (the trailing axes) and `feature_names_in_`; else X is
-    checked against them. Copies only what is not in C order or not such an array: callers that
-    write must copy first.
+    Floats keep their dtype. Booleans and integers become floats of the same values: float32 if they
+    have up to 16 bits, else float64. With `reset` the estimator learns `n_features_in_` (the
+    product of the trailing axes), `input_shape_` (the trailing axes) and `feature_names_in_`;
+    without it X is checked against them. X is copied only if it is not such an array in C order, so
+    a caller that writes to the result must copy it first.
     """
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
@@ -136,8 +136,8 @@ def check_rows(estimator, X, *, reset):
         _raise_shape(estimator, shape[1:])
     if X.dtype.kind != "f":
         X = X.astype(np.result_type(X.dtype, np.float32))
-    # Torch takes neither other byte orders nor more than 8 bytes, nor steps backwards in memory.
-    # Sums run along memory: in C order, for their rounding not to depend on how X lies there.
+    # Torch refuses foreign byte orders, floats of more than 8 bytes and negative strides. C order
+    # also makes the rounding of sums independent of how X lies in memory.
     is_wider = X.dtype.itemsize > 8
     dtype = np.float64 if is_wider else X.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
@@ -178,21 +178,21 @@ def check_labels(y, n_rows=None, *, min_classes=2):
 
 
 def _classes_of_plain(y):
-    """The classes of labels of which scikit-learn has nothing to say, else None.
+    """The classes of y if it is a plain array of integers, which needs no further check; else None.
 
-    Asking it takes as long as making a small net.
+    Scikit-learn's checks take as long as making a small net.
     """
     if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "iu":
         return None
     classes = np.unique(y)
-    # It warns where most rows have a class of their own.
+    # Where most rows have a class of their own, scikit-learn has to warn.
     return classes if len(y) <= 20 or len(classes) <= len(y) // 2 else None
 
 
 def encode_labels(y, classes, owner):
-    """Return the index of each label of y in `classes`, whose order may be any.
+    """Return the index of each label of y in `classes`, which may be in any order.
 
-    Raises for a label that is not among them; `owner` says whose they are.
+    Raises for a label that is not in `classes`; the error says that they belong to `owner`.
     """
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
@@ -205,7 +205,7 @@ def encode_labels(y, classes, owner):
 
 
 def like(values, original):
-    """`values` in a DataFrame or Series with the labels of `original`, if that is one."""
+    """Return `values`; as a DataFrame or Series with the index of `original` if that is one."""
     if not hasattr(original, "iloc"):
         return values
     if values.ndim == 1 and original.ndim == 2:

@@ -1,8 +1,8 @@
 """MNIST and CIFAR-10 as arrays, read from their published files.
 
-Files that are in the data folder are used as they are and never replaced; files that are missing
-are downloaded and checked. Nothing here unpickles, and whatever the files hold, the result is the
-right arrays or a ValueError or OSError.
+Files in the data folder are used as they are and never replaced; missing files are downloaded and
+checked. Nothing is unpickled. Whatever the files hold, the result is the right arrays, a ValueError
+or an OSError.
 """
 
 import gzip
@@ -39,7 +39,8 @@ _CIFAR10_RECORDS = 10_000  # in each file
 _CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then the red, green and blue planes
 
 _MD5 = {
-    # MNIST uncompressed (other compressors give other .gz files), then the published archives.
+    # The uncompressed MNIST files (other compressors give other .gz files), then the .gz files as
+    # published.
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
@@ -48,9 +49,10 @@ _MD5 = {
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-    # From the page that publishes the archive. It has no hash of single files: those stand, next
-    # to this one, in two unrelated projects, rai-project/dldataset (vision/cifar10.go) and
-    # prabhuomkar/pytorch-cpp (cmake/fetch_cifar10.cmake).
+    # The hash of the archive is from the page that publishes it. That page has no hashes of single
+    # files. They are from two unrelated projects, which also have the hash of the archive:
+    # rai-project/dldataset (vision/cifar10.go) and prabhuomkar/pytorch-cpp
+    # (cmake/fetch_cifar10.cmake).
     "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
     "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
     "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
@@ -60,7 +62,7 @@ _MD5 = {
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 
-# What the standard library raises for damaged gzip and tar files; BadGzipFile is an OSError.
+# Errors of the standard library for damaged gzip and tar files. (BadGzipFile is an OSError.)
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
 
 
@@ -82,7 +84,7 @@ def fetch_mnist(
         60,000 training images or 10,000 test images.
     verify : bool, default=True
         Whether to compare the MD5 of the uncompressed files with the published ones. Header,
-        length and labels are always checked, and so is the MD5 of a download.
+        length and labels are always checked, and so is the MD5 of a downloaded file.
 
     Returns
     -------
@@ -147,7 +149,7 @@ def fetch_cifar10(
     split : {"train", "test"}, default="train"
         50,000 training images or 10,000 test images.
     verify : bool, default=True
-        Whether to compare the MD5 of each ``.bin`` file with that of the published file. Pass
+        Whether to compare the MD5 of each ``.bin`` file with the published one. Pass
         False for copies with other pixels, such as JPEG copies. Length and labels are always
         checked, and so is the MD5 of the archive before it is opened.
 
@@ -210,7 +212,7 @@ def _import_pooch():
         import pooch
     except ModuleNotFoundError as exc:
         raise ImportError(
-            "data that are not at hand need pooch: pip install 'skpoison[data]', or name the "
+            "pooch is needed to download data: pip install 'skpoison[data]', or name the "
             "folder of the files with `data_home` or the environment variable SKPOISON_DATA"
         ) from exc
     return pooch
@@ -224,7 +226,7 @@ def _read_content(path, size):
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
-            content = file.read(size + 1)  # one more tells a longer file, however much it holds
+            content = file.read(size + 1)  # one byte more shows that a file is too long
     except _DAMAGED as exc:
         raise ValueError(f"{path} must be a complete gzip file, got {exc!r}") from exc
     if len(content) != size:
@@ -234,7 +236,8 @@ def _read_content(path, size):
 
 
 def _md5(content=b""):
-    return hashlib.md5(content, usedforsecurity=False)  # else an error where FIPS is enforced
+    # Without this argument it is an error where FIPS is enforced.
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def _check_md5(digest, name, path, remedy=""):
@@ -285,7 +288,7 @@ def _read_batch(path, verify):
 
 @contextmanager
 def _explain(url, folder):
-    """Say in every OSError what was to be written, where, and what to do instead."""
+    """Add to an OSError which file could not be written, where, and what to do instead."""
     try:
         yield
     except OSError as exc:  # requests' errors are OSErrors too
@@ -296,9 +299,9 @@ def _explain(url, folder):
 
 
 def _retrieve(url, folder):
-    """Download to `folder`, by way of a temporary file there that gets its name once checked."""
+    """Download to a temporary file in `folder`, which gets its name once it is checked."""
     pooch = _import_pooch()
-    # Without this header a server may compress once more, and the hash would be of other bytes.
+    # Without this header a server may compress the file again, and its hash would differ.
     downloader = pooch.HTTPDownloader(headers={"Accept-Encoding": "identity"}, chunk_size=2**16)
     name = url.rpartition("/")[2]
     known_hash = f"md5:{_MD5[name]}"
@@ -317,11 +320,11 @@ def _download_idx(folder, name):
 
 
 def _install_cifar10(folder):
-    """Put the CIFAR-10 files that `folder` lacks there, from the archive."""
+    """Extract the CIFAR-10 files that are missing in `folder` from the archive."""
     names = [name for split in _CIFAR10.values() for name in split]
     with _explain(_CIFAR10_URL, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # On the disk of `folder`, so that renaming is atomic, and one for each process.
+        # On the disk of `folder`, so that renaming is atomic, and another one for each process.
         with tempfile.TemporaryDirectory(prefix=".skpoison-", dir=folder) as scratch:
             scratch = Path(scratch)
             archive = folder / "cifar-10-binary.tar.gz"
@@ -339,9 +342,10 @@ def _install_cifar10(folder):
 
 
 def _extract(archive, names, folder):
-    """Write CIFAR-10's regular files in the archive, which must have all `names`, to `folder`.
+    """Extract the files `names` from the archive to `folder`; raise if one is missing.
 
-    The archive's MD5 has been checked: tarfile may take any memory for a malicious one.
+    The caller must have checked the archive's MD5: tarfile may use any amount of memory for a
+    malicious archive.
     """
     missing = set(names)
     size = _CIFAR10_RECORDS * _CIFAR10_RECORD

@@ -58,7 +58,7 @@ def main():
     arguments = parser.parse_args()
     if not results():
         # One mutant, so that all are made and the tests of each are known.
-        mutmut("run", "--max-children", "1", "skpoison.attacks._losses.x_cross_entropy__mutmut_1")
+        mutmut("run", "--max-children", "1", "skpoison.attacks._losses.x_negated_loss__mutmut_1")
     names = sorted(results())
     sample = sorted(random.Random(arguments.seed).sample(names, arguments.sample))
     found = results()

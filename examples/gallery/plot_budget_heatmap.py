@@ -2,10 +2,10 @@
 Budget and width at once
 ========================
 
-Where does a net break, and does width help? Under moved features (A) every width from 16 to 1024
-holds until C = 20 and has lost five points at 30. Under flipped labels (C) nets of 64 and 256 units
-hold until 20% of the labels, narrower and wider ones until 10%. Four units break first, as far as
-one can tell: with five folds the intervals are wide.
+Where does a net break, and does width help? When features are moved (regime A), every width from 16
+to 1024 holds until C = 20 and has lost five points at 30. When labels are flipped (regime C), nets
+of 64 and 256 units hold until 20% of the labels, narrower and wider ones until 10%. Four units seem
+to break first, but with five folds the intervals are wide.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,8 @@ net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20, callbacks=decay)
 study = {"param_name": "module__width", "param_range": [4, 16, 64, 256, 1024], "random_state": 0}
 
 # %%
-# Regime A moves features, at several corruption rates C; regime C flips labels. The red line is
-# where the mean accuracy of a width has fallen by five points.
+# Regime A moves features, at several corruption rates C. Regime C flips labels, at several rates.
+# The red line shows where the mean accuracy of a width has fallen by five points.
 attack = CleanLabelPGA(NetClassifier(MLP, lr=0.5, batch_size=32), norm="l2,1", max_iter=30)
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 a = BudgetHeatmapDisplay.from_estimator(
@@ -50,17 +50,18 @@ c = BudgetHeatmapDisplay.from_estimator(
 right.set_title("C: labels to the next class")
 
 # %%
-# The same from the studies, with an interval: from ``high`` on all of the interval of the fall lies
-# beyond five points, below ``low`` none of it does. This is not certainty: there is an interval for
-# each budget, and they are not corrected for how many were tried. With few folds they are so wide
-# that ``high`` can be inf: no budget that was tried is told from the breaking point.
+# The breaking points as numbers, each with an interval. From ``high`` on, the whole confidence
+# interval of the fall lies over five points; below ``low``, it lies under five points. There is one
+# such interval for each budget, and they are not corrected for the number of budgets. With few
+# folds they can be so wide that ``high`` is inf: at no budget does the interval lie over five
+# points.
 for name, display in {"A": a, "C": c}.items():
     for width in study["param_range"]:
         point = breaking_point(display.curve_, value=width)
         print(f"{name}, width {width:4d}: {point.budget:g} in [{point.low:g}, {point.high:g}]")
 
 # %%
-# Between the budgets of a map, bisection finds the point for one width.
+# For one width, bisection finds the breaking point between the budgets of the map.
 point = breaking_point(
     net.set_params(module__width=64),
     X,

@@ -2,9 +2,9 @@
 Which labels to flip
 ====================
 
-Twenty percent of the labels, always moved to the next class. At random they cost a net of 64 units
-0.05 of its accuracy; taken from the rows at a surrogate's border ("margin") 0.12; and from the rows
-whose new label surprises it most ("loss") 0.20.
+Move 20% of the labels to the next class. If the rows are drawn at random, a net of 64 units loses
+0.05 of its accuracy. If they are the rows nearest to a surrogate's decision border ("margin"), it
+loses 0.12. If they are the rows whose new label surprises the surrogate most ("loss"), 0.20.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ X, y = load_digits(return_X_y=True)
 X = X / 16
 
 # %%
-# The surrogate may be any classifier that scores its classes, here a linear one. For the same
-# seed all selections flip as many rows.
+# The surrogate may be any classifier that scores its classes; here it is linear. With the same seed
+# all selections flip the same number of rows.
 attacks = {
     selection: LabelFlip(
         0.2,
@@ -39,8 +39,8 @@ for name, values in scores.items():
     print(f"{name:6s} {values.mean():.3f} ± {values.std():.3f}")
 
 # %%
-# The share of each class that is flipped. "loss" takes over half of the zeros and threes, which the
-# surrogate tells best from the next digit, and leaves other classes alone.
+# The share of each class that is flipped. "loss" flips over half of the zeros and threes, which the
+# surrogate separates best from the next digit, and leaves other classes alone.
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for shift, (name, attack) in enumerate(attacks.items()):
     flipped = np.isin(np.arange(len(y)), attack.fit(X, y).poison_indices_)

@@ -2,9 +2,10 @@
 Damage by class
 ===============
 
-A mean accuracy hides who is hurt. Features moved by 1 leave 0, 2, 4 and 6 as they were and wipe out
-8 and 9: 3% of them are recognised. Labels moved to the next class hurt every digit, the 3 most.
-Labels moved for one class alone (60% of the 7s become 1s) hurt that class, and no other.
+A mean accuracy hides which classes are hurt. An attack that moves every row by 1 leaves 0, 2, 4
+and 6 as they were, and wipes out 8 and 9: 3% of them are recognised. Labels moved to the next class
+hurt every digit, the 3 most. If only 7s are relabelled (60% of them become 1s), only that class is
+hurt.
 """
 
 import matplotlib.pyplot as plt
@@ -29,8 +30,8 @@ attacks = {
 }
 
 # %%
-# The share of each digit that is recognised, by nets that never saw it: five folds, each poisoned
-# by itself.
+# The share of each digit that is recognised by nets that were not trained on it, over five folds.
+# The training rows of each fold are poisoned separately.
 fig, ax = plt.subplots(figsize=(8, 4))
 for k, (name, attack) in enumerate(attacks.items()):
     predicted = cross_val_predict(PoisonedClassifier(net, attack), X, y, cv=5)

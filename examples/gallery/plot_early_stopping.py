@@ -2,10 +2,10 @@
 Early stopping as a defence
 ===========================
 
-A net that stops when its validation accuracy does not rise loses as much to flipped labels as one
-that trains to the end: the differences are at most 0.02, go both ways, and lie within the spread of
-the folds. On clean labels it costs 0.01, as a fifth of the rows is held out. The rows that tell it
-when to stop are as poisoned as the others.
+A net that stops when its validation accuracy no longer rises loses as much to flipped labels as a
+net that trains to the end: the differences are at most 0.02, in both directions, and within the
+spread of the folds. On clean labels early stopping costs 0.01, because a fifth of the rows is held
+out. The held-out rows are as poisoned as the others.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ net = NetClassifier(MLP, lr=0.1, batch_size=32, max_epochs=100)
 stopped = clone(net).set_params(early_stopping=True, n_iter_no_change=10)
 
 # %%
-# The net that stops early holds a fifth of its training data out. They are as poisoned as the rest:
-# a defender has no clean rows.
+# The net that stops early holds out a fifth of its training rows for validation. These are poisoned
+# too, because a defender has no clean rows.
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for ax, victim, title in ((axes[0], net, "100 epochs"), (axes[1], stopped, "early stopping")):
     curve = robustness_curve(

@@ -2,9 +2,9 @@
 A first curve
 =============
 
-Trained on labels 30% of which are flipped, a net of 64 units is better than one of 2 *and* than one
-of 2048 units: by 0.05 than the widest, with a 95% interval from 0.01 to 0.09. On clean labels wider
-is no worse.
+When 30% of the training labels are flipped, a net of 64 units is better than a net of 2 *and* than
+a net of 2048 units. It is better than the widest by 0.05, with a 95% interval from 0.01 to 0.09. On
+clean labels wider nets are no worse.
 """
 
 from sklearn.datasets import load_digits
@@ -17,8 +17,8 @@ decay = LRScheduler(policy="CosineAnnealingLR", T_max=30)
 net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=30, callbacks=[("decay", decay)])
 
 # %%
-# The study trains every width on every fold, clean and with 30% of the training labels moved to the
-# next class, and scores on clean rows that were held out.
+# The study trains a net of every width on every fold, with clean labels and with 30% of the
+# training labels moved to the next class. It scores the nets on clean rows that were held out.
 curve = robustness_curve(
     net,
     X / 16,

@@ -2,10 +2,10 @@
 Negated loss against cross-entropy
 ==================================
 
-Under a bound on every row (regime B) the paper's negated loss hurts no more than cross-entropy up
-to 0.75, and far more from 1 on: at 1.5 the victim of the negated loss is right for less than 1% of
-the digits, that of cross-entropy for 46%. Noise of the same size does next to nothing at any of
-these.
+When the perturbation of every row is bounded (regime B), the paper's negated loss hurts no more
+than cross-entropy up to a budget of 0.75, and far more from 1 on. At 1.5 the victim of the negated
+loss is right on less than 1% of the digits, the victim of cross-entropy on 46%. Noise of the same
+size hardly hurts at any budget.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +21,8 @@ X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, rando
 net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20)
 
 # %%
-# Both losses look at the same surrogate and get the same budget. Noise moves every row as far as
-# the negated loss does, in a random direction.
+# Both attacks use the same surrogate and the same budget. Noise moves every row in a random
+# direction, as far as the attack with the negated loss does.
 budgets = [0.25, 0.5, 0.75, 1.0, 1.5]
 seeds = range(3)
 accuracy = {name: np.empty((len(budgets), len(seeds))) for name in ("negated", "cross_entropy")}

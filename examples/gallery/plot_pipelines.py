@@ -2,10 +2,10 @@
 Pipelines and grid searches
 ===========================
 
-Where the attack stands in a Pipeline says who is attacked. With 40% of the labels flipped, a grid
-search whose folds stay clean finds that 45 neighbours are best (0.81 on test rows). A search that
-is itself fed with poisoned data sees almost no difference between 1 and 85 neighbours, and takes 15
-(0.75).
+The place of the attack in a Pipeline decides what is attacked. With 40% of the labels flipped, a
+grid search whose validation folds stay clean finds that 45 neighbours are best (0.81 on test rows).
+A search that is itself given poisoned data sees almost no difference between 1 and 85 neighbours,
+and chooses 15 (0.75).
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +23,8 @@ attack = LabelFlip(0.4, random_state=0)
 grid = {"n_neighbors": [1, 3, 5, 9, 15, 25, 45, 85]}
 
 # %%
-# Inside the search: every candidate is trained on poisoned rows and judged on clean ones. This is
-# the study of a victim; nobody who is attacked can do it.
+# The attack is inside the search: every candidate is trained on poisoned rows and judged on clean
+# rows. This is how to study a victim. The victim itself cannot do it, having no clean rows.
 inside = GridSearchCV(
     make_pipeline(MinMaxScaler(), PoisonedClassifier(KNeighborsClassifier(), attack)),
     {f"poisonedclassifier__estimator__{name}": values for name, values in grid.items()},
@@ -32,8 +32,8 @@ inside = GridSearchCV(
 inside.fit(X_train, y_train)
 
 # %%
-# Outside: the search itself is the victim. Its folds are cut from poisoned data, so that poisoned
-# labels judge as well.
+# The attack is outside the search, so the search itself is the victim. It cuts its folds from
+# poisoned data, so candidates are judged by poisoned labels too.
 outside = PoisonedClassifier(
     GridSearchCV(
         make_pipeline(MinMaxScaler(), KNeighborsClassifier()),

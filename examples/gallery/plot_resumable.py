@@ -2,9 +2,9 @@
 A study that was killed goes on
 ===============================
 
-A study of 30 fits is interrupted after 50 of its 60 scores. Run again with the same ``memory`` it
-computes 20 scores, those of the nets that were being trained together, and no other; a third run
-computes none. What comes out is what a study without interruption gives, to the last bit.
+A study of 30 fits is interrupted after 50 of its 60 scores. When it is run again with the same
+``memory``, it computes only 20 scores, for the nets that were being trained together; a third run
+computes none. The result is the same as without the interruption, to the last bit.
 """
 
 import tempfile
@@ -24,8 +24,8 @@ study = {
 }
 
 # %%
-# ``memory`` keeps each finished fit in a folder. Here the first run is stopped from a scorer, as
-# Ctrl-C would.
+# ``memory`` keeps each finished fit in a folder. Here a scorer stops the first run, as Ctrl-C
+# would.
 folder = tempfile.TemporaryDirectory()
 calls = 0
 
@@ -55,7 +55,7 @@ curve = timed_run()
 timed_run()
 
 # %%
-# What came out is what a study without interruptions gives.
+# A study without interruptions gives the same scores.
 whole = robustness_curve(net, X / 16, y, **study)
 print({name: bool((whole.scores[name] == curve.scores[name]).all()) for name in whole.scores})
 RobustnessCurveDisplay.from_curve(curve, score_name="Accuracy on clean data")

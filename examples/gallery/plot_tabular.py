@@ -2,10 +2,11 @@
 A table and a linear model
 ==========================
 
-Capacity is not only width. A linear model on the breast cancer table is best at a penalty of C = 1
-on clean labels, and at C = 0.01 with 30% of them flipped: the more it can fit, the more flips it
-fits. Under poisoned features it falls from 0.65 at C = 0.001 to 0.29 at C = 100, below chance.
-Noise of that size does little.
+Capacity is not only width: a weaker penalty (a larger C) also lets a model fit more. On clean
+labels a linear model of the breast cancer table is best at C = 1. With 30% of the labels flipped it
+is best at C = 0.01, because a model that can fit more fits more flips. With poisoned features its
+accuracy falls from 0.65 at C = 0.001 to 0.29 at C = 100, below chance. Noise of that size does
+little.
 """
 
 from sklearn.datasets import load_breast_cancer
@@ -26,8 +27,8 @@ X = MinMaxScaler().set_output(transform="pandas").fit_transform(X)
 y = y.map({0: "malignant", 1: "benign"})
 
 # %%
-# DataFrames stay DataFrames, labels may be strings. The attack on features looks at a logistic
-# regression too, and moves each row by at most 0.5 in the unit box of 30 features.
+# DataFrames stay DataFrames, and labels may be strings. The attack on features has a logistic
+# regression as its surrogate. It moves each row by at most 0.5 in the unit box of 30 features.
 victim = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 curve = robustness_curve(
     victim,

@@ -2,10 +2,10 @@
 Attacks with an aim
 ===================
 
-A victim can be right on clean rows and wrong where the attacker wants it. A bright corner on 5% of
-the rows, labelled 0, makes a net of 256 units call 95% of the digits 0 that have the corner, and a
-net of 4 units 81%. With all labels right, three of four test rows are taken for the digit that the
-attacker chose, at a cost of 0.01 to 0.07 in accuracy.
+A victim can be right on clean rows and wrong where the attacker wants it. Give 5% of the rows a
+bright corner and the label 0: then a net of 256 units calls 95% of the digits with this corner 0, a
+net of 4 units 81%. A second attack leaves all labels right: three of four test rows are taken for
+the digit that the attacker chose, at a cost of 0.01 to 0.07 in accuracy.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,8 @@ X, X_test, y, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
 net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20, random_state=0)
 
 # %%
-# NaN is where a row stays as it is. `success_rate` is a scorer: the share of rows that the patch
-# turns into the target.
+# Where the patch is NaN, a row keeps its values. `success_rate` is a scorer: the share of rows for
+# which the victim predicts the target once they have the patch.
 patch = np.full((8, 8), np.nan)
 patch[-2:, -2:] = 1.0
 backdoor = BackdoorPatch(patch.ravel(), target=0, rate=0.05)
@@ -55,8 +55,9 @@ for ax, (title, scoring) in zip(
     ax.set_title(title)
 
 # %%
-# Without a trigger and with all labels right: 10% of the rows are moved so that training on them
-# teaches the net to call one test row, as it is, another digit. Noise of the same size does not.
+# The second attack needs no patch and changes no label. It moves 10% of the rows, so that training
+# on them teaches the net to call one unchanged test row another digit. Noise of the same size does
+# not.
 for row in range(4):
     aim = X_test[[row]], [(y_test[row] + 1) % 10]
     attack = GradientMatching(net, aim, budget=2.0, random_state=row)

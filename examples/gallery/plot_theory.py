@@ -2,10 +2,11 @@
 Theory against simulation
 =========================
 
-Theorem 2.2's bound on SGD under perturbed gradients holds in simulation and has the right shape:
-what is measured is 6 to 13% of it, for perturbations whose sum S stays constant, grows as the
-square root of the steps T, or as T. What Section 3 promises for nets is vacuous at the size of a
-small data set: for two digits, errors of at most 70, 4 and 68, with widths above a billion.
+Theorem 2.2 bounds the excess risk of SGD under perturbed gradients. In simulation the bound holds
+and has the right shape: the measured risk is 6 to 13% of it, whether the sum S of the perturbations
+is constant, grows as the square root of the steps T, or as T. The promises of Section 3 for nets
+are vacuous for a small data set: for two digits, errors of at most 70, 4 and 68 at widths over a
+billion.
 """
 
 import matplotlib.pyplot as plt
@@ -35,8 +36,9 @@ best = minimize(
 ).fun
 
 # %%
-# Theorem 2.2: SGD of T steps on a convex problem, every gradient of which is moved in one direction
-# so that the perturbations sum to S. The bound falls as 1/sqrt(T) while S/T does.
+# Theorem 2.2: SGD takes T steps on a convex problem. Every gradient is moved in the same direction,
+# so that the norms of the perturbations sum to S. The bound falls as 1/sqrt(T) as long as S/T does
+# too.
 steps = np.geomspace(100, 30_000, 6).astype(int)
 fig, ax = plt.subplots()
 for growth, colour in ((0.0, "C0"), (0.5, "C1"), (1.0, "C2")):
@@ -64,6 +66,6 @@ ax.set(xlabel="Steps T", ylabel="Excess risk: measured (line), bound (dashes)")
 ax.legend()
 
 # %%
-# Section 3 for two digits: what each theorem asks and promises at this number of rows.
+# Section 3 for two digits: what each theorem requires and promises for this number of rows.
 X, y = load_digits(n_class=2, return_X_y=True)
 print(theory_report(X, y, random_state=0))

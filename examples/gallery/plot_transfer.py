@@ -2,11 +2,11 @@
 A surrogate unlike the victim
 =============================
 
-The attack need not know its victim. Aimed at a logistic regression it harms nets of any width
-nearly as much as an attack aimed at a net does, and a decision tree, which has no gradients, most
-of all: from 0.86 to 0.05. Only the vote of five neighbours keeps 0.9. A surrogate like the victim
-is not the most harmful one either: for four of the five victims it is the widest net or the linear
-model.
+An attack need not know its victim. With a logistic regression as surrogate it harms nets of any
+width nearly as much as with a net as surrogate. It harms a decision tree, which has no gradients,
+most of all: accuracy falls from 0.86 to 0.05. Only the vote of five neighbours keeps 0.9. Nor is a
+surrogate like the victim the most harmful: for four of the five victims that is the widest net or
+the linear model.
 """
 
 import matplotlib.pyplot as plt

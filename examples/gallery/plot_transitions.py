@@ -2,9 +2,9 @@
 Which label becomes which
 =========================
 
-The same share of wrong labels, 37%, costs a net of 64 units 0.09 of its accuracy if the wrong label
-is any other, 0.26 if it is always the next class, and 0.35 if it is that of a look-alike. Spread
-over nine classes the right label still has the majority by far.
+In each case 37% of the labels are wrong. A net of 64 units loses 0.09 of its accuracy if a wrong
+label is any other class, 0.26 if it is always the next class, and 0.35 if it is a look-alike. When
+wrong labels spread over nine classes, the right label of a class still has the majority by far.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ X, y = load_digits(return_X_y=True)
 X = X / 16
 
 # %%
-# A matrix says with which probability a row of class i gets label j. This one confuses what look
-# alike: 3 and 8, 1 and 7, 4 and 9, 5 and 6.
+# A matrix holds the probabilities with which a row of class i gets the label j. This one confuses
+# digits that look alike: 3 and 8, 1 and 7, 4 and 9, 5 and 6.
 pairs = np.eye(10)
 for i, j in ((3, 8), (1, 7), (4, 9), (5, 6)):
     pairs[[i, j], [j, i]] = 0.45
@@ -41,7 +41,7 @@ for ax, (name, attack) in zip(axes, attacks.items(), strict=True):
     ax.set_title(f"{name}: {np.mean(y_poisoned != y):.0%} changed")
 
 # %%
-# A net of 64 units, trained on each and scored on clean folds:
+# A net of 64 units, trained on each and scored on clean held-out rows:
 net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, max_epochs=20, random_state=0)
 for name, attack in {"clean": None, **attacks}.items():
     scores = cross_val_score(PoisonedClassifier(net, attack), X, y, cv=5)

@@ -2,9 +2,9 @@
 Where the budget goes
 =====================
 
-Under a bound on the total (regime A) the two losses spend the same budget in opposite ways, as the
-lower row of the paper's Figure 1 has it: cross-entropy moves 18% of the rows, by 2.6 (median), and
-leaves the others alone; the negated loss moves 91%, by 0.46.
+When the sum of the perturbations is bounded (regime A), the two losses spend the same budget in
+opposite ways, as in the lower row of the paper's Figure 1. Cross-entropy moves 18% of the rows, by
+2.6 (median), and leaves the others alone. The negated loss moves 91%, by 0.46.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ X = X / 16
 net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=20)
 
 # %%
-# The same total, the sum of all row norms, for both losses: 20 times the square root of the number
-# of rows, 0.47 a row.
+# Both losses get the same budget for the sum of all row norms: 20 times the square root of the
+# number of rows, or 0.47 for each row.
 attacks = {
     loss: CleanLabelPGA(net, norm="l2,1", budget=20.0, loss=loss, random_state=0)
     for loss in ("negated", "cross_entropy")
@@ -35,7 +35,7 @@ for loss, attack in attacks.items():
     )
 
 # %%
-# The rows that moved most, clean above and poisoned below. Their labels stayed as they were.
+# The rows that moved most, clean above and poisoned below. Their labels did not change.
 fig, axes = plt.subplots(4, 8, figsize=(8, 4.4), layout="constrained")
 for row, loss in ((0, "negated"), (2, "cross_entropy")):
     for column, index in enumerate(np.argsort(-norms[loss])[:8]):

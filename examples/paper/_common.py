@@ -1,7 +1,8 @@
-"""What the scripts of this folder share: arguments, data, finished fits, and the files they write.
+"""Code that the scripts of this folder share: arguments, data, finished fits and output files.
 
-Each script writes ``OUT/FIGURE_DATASET_SCALE`` as .csv (a row a fit), .json (arguments, versions,
-machine, times, seeds) and .png. With ``--memory`` a run that was killed goes on where it stopped.
+Each script writes ``OUT/FIGURE_DATASET_SCALE`` as .csv (a row for each fit), .json (arguments,
+versions, machine, times, seeds) and .png. With ``--memory`` a run that was killed continues where
+it stopped when it is started again.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def make_parser(description, datasets=("mnist", "cifar10")):
         "--scale",
         choices=SCALES,
         default="smoke",
-        help="smoke: enlarged digits, under a minute; cpu: two cores; full: the paper's, a GPU",
+        help="smoke: enlarged digits, under a minute; cpu: two cores; full: as the paper, on a GPU",
     )
     parser.add_argument("--seeds", type=int, help="number of seeds (default: the scale's)")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for csv, json and png")
@@ -57,7 +58,7 @@ def make_parser(description, datasets=("mnist", "cifar10")):
 
 
 def load(args, n_train=None):
-    """Training and test data, X (n, c, h, w) in [0, 1]; `n_train` rows, stratified, or all.
+    """Training and test data, X (n, c, h, w) in [0, 1]; `n_train` stratified training rows or all.
 
     At the scale "smoke" the images are scikit-learn's digits, enlarged to the dataset's shape.
     """
@@ -84,7 +85,7 @@ def enlarge(X, dataset):
 
 
 def memory_of(args):
-    """The memory of finished fits: another one after a change of the script or of the version."""
+    """The memory of finished fits; a new one if the script or the version of skpoison changed."""
     if args.memory is None:
         return Memory(None, verbose=0)
     sources = [Path(file).read_text() for file in (sys.modules["__main__"].__file__, __file__)]
@@ -92,10 +93,10 @@ def memory_of(args):
 
 
 def run_cells(function, cells, args):
-    """One row of results for each dict of arguments, finished ones from ``--memory``.
+    """Run `function` for each cell, and return a table with a row for each.
 
-    `function` takes the arguments of a cell, all plain numbers and strings (they are what is
-    remembered), and returns a dict.
+    A cell is a dict of arguments. These are plain numbers and strings, because ``--memory`` finds
+    finished cells by them. `function` returns a dict of results.
     """
     cached = memory_of(args).cache(function)
     with threadpool_limits(1):
@@ -105,7 +106,7 @@ def run_cells(function, cells, args):
 def interval(values):
     """Mean and 95% interval (Student's t) of independent values: mean, low, high.
 
-    Of a single value the interval is NaN.
+    For a single value the interval is NaN.
     """
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
@@ -115,7 +116,7 @@ def interval(values):
 
 
 def data_name(args):
-    """The data as a title names them."""
+    """The name of the data for a title."""
     if args.scale == "smoke":
         return f"digits, enlarged to the shape of {args.dataset}"
     return {"mnist": "MNIST", "cifar10": "CIFAR-10"}[args.dataset] + (
@@ -124,7 +125,7 @@ def data_name(args):
 
 
 def write(args, figure_name, frame, figure, **facts):
-    """Write the table, the picture and how they were made; `facts` go into the JSON file."""
+    """Write the table, the picture, and a JSON file (with `facts`) on how they were made."""
     args.out.mkdir(parents=True, exist_ok=True)
     stem = f"{figure_name}_{args.dataset}_{args.scale}"
     frame.to_csv(args.out / f"{stem}.csv", index=False)
@@ -132,7 +133,7 @@ def write(args, figure_name, frame, figure, **facts):
 
 
 def write_picture(args, stem, figure, **facts):
-    """Write the picture of a table that stands already, and how both were made."""
+    """Write the picture of a table that is written already, and the JSON file on both."""
     figure.savefig(args.out / f"{stem}.png", dpi=150, bbox_inches="tight")
     own, children = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -147,7 +148,7 @@ def write_picture(args, stem, figure, **facts):
             **{name: version(name) for name in ("torch", "scikit-learn", "skorch", "numpy")},
         },
         "machine": machine(),
-        # Of the start that finished: fits that an earlier one left in --memory are not in it.
+        # Times of the run that finished. They leave out fits that an earlier run left in --memory.
         "wall_time_s": round(time.perf_counter() - STARTED, 1),
         "cpu_time_s": round(sum(u.ru_utime + u.ru_stime for u in (own, children)), 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -2,16 +2,16 @@
 `CleanLabelPGA` against the paper's recipe, at equal spent budget
 =================================================================
 
-The recipe: stochastic gradient ascent on the negated loss with step 0.1 and batches of 128, in
-regime B along the gradient of each row divided by its norm, clipped to the box, projected onto the
-budget once an epoch; 500 epochs. (Section 5 prints neither step nor epochs.) In regime A there are
-two readings: the step multiplies the gradient of the loss averaged over the batch ("mean", to the
-letter) or summed over it ("sum"). Of the first only the smallest C is run: it stays so far inside
-the budget that a larger one changes nothing, which is checked.
+The recipe is stochastic gradient ascent on the negated loss, with step 0.1 and batches of 128, for
+500 epochs. (Section 5 prints neither step nor epochs.) In regime B the gradient of each row is
+divided by its norm. Rows are clipped to the box, and projected onto the budget once an epoch. In
+regime A there are two readings: the step multiplies the gradient of the loss averaged over the
+batch ("mean", to the letter), or summed over it ("sum"). With "mean" only the smallest C is run:
+the attack stays so far inside this budget that a larger one changes nothing, which is checked.
 
-Both attacks look at the same surrogate. Then `CleanLabelPGA` is given as budget what the recipe had
-spent, and the same victim (its own seed, the same for clean and both poisoned data) is trained on
-each. Gradient evaluations are counted where they happen: one is the gradient of one row.
+Both attacks use the same surrogate. `CleanLabelPGA` gets as its budget the amount that the recipe
+spent. The same victim, with the same seed, is trained on clean data and on both poisoned data. The
+script counts gradient evaluations where they happen; one is the gradient of one row.
 """
 
 import time
@@ -42,7 +42,8 @@ CASES = [
     ("l2,inf", 3.0, "unit"),
 ]
 BATCH, STEP = 128, 0.1
-# Rows, epochs of the recipe, steps of ours, epochs of training, seeds.
+# By scale: rows, epochs of the recipe, steps of CleanLabelPGA ("ours"), epochs of training, number
+# of seeds.
 SIZES = {
     "smoke": (1000, 50, 10, 20, 2),
     "cpu": (10_000, 500, 100, 20, 5),
@@ -51,27 +52,27 @@ SIZES = {
 
 
 class CountingNet(NetClassifier):
-    """A net that counts the rows whose gradient an attack takes."""
+    """A net that counts the rows of which an attack computes gradients."""
 
     rows = 0
 
     def logits(self, X):
-        """Logits, as those of NetClassifier."""
+        """Compute logits as NetClassifier does, and count the rows."""
         self.rows += len(X) * torch.is_grad_enabled()
         return super().logits(X)
 
 
 def negated_loss(net, X, y):
-    """The paper's negated loss of each row; y are indices of classes."""
+    """The paper's negated loss of each row; y holds indices of classes."""
     return -torch.nn.functional.cross_entropy(-net.logits(X), y, reduction="none")
 
 
 def recipe(net, X, y, *, norm, budget, reading, n_epochs, generator):
-    """The paper's attack; returns the perturbation.
+    """Run the paper's attack, and return the perturbation.
 
-    The parameters w* are fixed, so the step of a row depends on its batch by the batch's size
-    alone: all rows of an epoch are moved together, those of the smaller last batch further. (The
-    tests compare this with batch after batch.)
+    The parameters w* are fixed, so the step of a row depends only on the size of its batch. All
+    rows are moved together in an epoch, those of the smaller last batch further. (A test compares
+    this with moving one batch after another.)
     """
     X, y = torch.tensor(X, device=net.device_), torch.tensor(y, device=net.device_)
     delta = torch.zeros_like(X)
@@ -99,12 +100,12 @@ def recipe(net, X, y, *, norm, budget, reading, n_epochs, generator):
 
 
 def compare(scale, model, n, norm, budget, reading, n_epochs, max_iter, train_epochs, seed):
-    """Accuracies, attack losses, spent budgets and gradient evaluations of a cell."""
+    """Run both attacks; return accuracies, attack losses, spent budgets and gradient counts."""
     args = make_parser("").parse_args(["--scale", scale])
     X, y, X_test, y_test = load(args, n)
     module, kwargs = MODELS[model]
     net = CountingNet(module, lr=0.1, batch_size=BATCH, max_epochs=train_epochs, **kwargs)
-    # Surrogate and victim share an architecture, not their first weights.
+    # Surrogate and victim have the same architecture and different first weights.
     surrogate = clone(net).set_params(random_state=seed).fit(X, y)
     victim = clone(net).set_params(random_state=1000 + seed)
     codes = np.searchsorted(surrogate.classes_, y)
@@ -166,7 +167,7 @@ def main():
     parser = make_parser(__doc__.split("\n")[1], datasets=("mnist",))
     parser.add_argument("--model", choices=MODELS, default="linear")
     parser.add_argument(
-        "--epochs", type=int, help="of the recipe; ours takes a fifth as many steps"
+        "--epochs", type=int, help="epochs of the recipe; ours takes a fifth as many steps"
     )
     parser.add_argument("--rows", type=int, help="training rows; C is scaled so that S / n stays")
     args = parser.parse_args()
@@ -212,7 +213,7 @@ def main():
 
 
 def draw(groups, args):
-    """Victims' accuracies side by side, and what is left of the attack loss to gain."""
+    """Draw the accuracies of the victims side by side."""
     figure, ax = plt.subplots(figsize=(8, 4))
     columns = ["accuracy_clean", "accuracy_recipe", "accuracy_ours"]
     means, stds = groups[columns].mean(), groups[columns].std()

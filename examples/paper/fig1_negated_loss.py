@@ -2,12 +2,13 @@
 Figure 1: the negated loss against cross-entropy
 =================================================
 
-Regime A, over the corruption rate C: a model is trained on data poisoned by `CleanLabelPGA` that
-ascends the paper's negated loss, or cross-entropy, and scored on clean test data. Below, the norms
-of the rows' perturbations. Surrogate and victim have the same architecture and first weights of
-their own. Each seed draws its own training rows, if they are not all taken.
+Regime A, over the corruption rate C. `CleanLabelPGA` poisons the training data, with the paper's
+negated loss or with cross-entropy. A model is trained on them, and scored on clean test data. The
+lower panel shows the norms of the rows' perturbations. Surrogate and victim have the same
+architecture and different first weights. Each seed draws its own training rows, unless all are
+used.
 
-``--model linear`` (MNIST), ``alexnet`` or ``resnet18`` (``--dataset cifar10``).
+Models: ``--model linear`` (MNIST), ``alexnet`` or ``resnet18`` (both with ``--dataset cifar10``).
 """
 
 import argparse
@@ -35,7 +36,8 @@ from skpoison import (
 LOSSES = ["negated", "cross_entropy"]
 MODELS = {"linear": (Linear, 0.1), "alexnet": (AlexNet, 0.01), "resnet18": (ResNet18, 0.01)}
 RATES = [50, 100, 150, 200, 300, 400, 500]
-# Training and test rows (None: all), values of C, steps of the attack, epochs of training, seeds.
+# By scale and model: training rows and test rows (None: all), values of C, steps of the attack,
+# epochs of training, number of seeds.
 SIZES = {
     ("smoke", "linear"): (1000, None, [30, 60, 120], 10, 20, 2),
     ("smoke", "alexnet"): (128, 64, [20], 2, 2, 1),
@@ -63,27 +65,27 @@ def data(scale, model, dataset, no_verify, seed):
 
 
 def train(model, X, y, n_epochs, seed):
-    """The model, trained by plain SGD."""
+    """Train the model by plain SGD."""
     module, lr = MODELS[model]
     net = NetClassifier(module, lr=lr, batch_size=128, max_epochs=n_epochs, random_state=seed)
     return net.fit(X, y)
 
 
 def train_clean(scale, model, dataset, no_verify, n_epochs, seed):
-    """The surrogate: the model of the clean data."""
+    """Train the surrogate, on clean data."""
     X, y, _, _ = data(scale, model, dataset, no_verify, seed)
     return train(model, X, y, n_epochs, seed)
 
 
-# Surrogates by seed: `main` fills it, so that a cell has plain arguments, which --memory can
-# compare.
+# The surrogate of each seed. `main` fills this, so that the arguments of a cell are plain numbers
+# and strings, which --memory can compare.
 SURROGATES = {}
 
 
 def fit_poisoned(scale, model, dataset, no_verify, loss, rate, max_iter, n_epochs, seed):
     """Accuracy on clean test data of a model trained on poisoned data, and the norms of its rows.
 
-    The loss "none" is clean training.
+    With the loss "none" the model is trained on clean data.
     """
     X, y, X_test, y_test = data(scale, model, dataset, no_verify, seed)
     norms, spent = np.zeros(len(X)), 0.0
@@ -129,7 +131,7 @@ def main():
         "n_epochs": n_epochs,
     }
     seeds = range(args.seeds or n_seeds)
-    # A budget that cannot be spent is no accident here: the table has what was.
+    # Some budgets cannot be spent. The table says how much was.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     recall = memory_of(args).cache(train_clean)
     with threadpool_limits(1):

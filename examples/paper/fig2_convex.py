@@ -2,15 +2,16 @@
 Figure 2: a linear model on poisoned samples of growing size
 =============================================================
 
-A linear model is trained on all clean data: w*. Under regime A with the corruption rate C (S = C
-sqrt(n)), an attack that knows w* poisons n rows, and a linear model is trained on them: w*_n. Drawn
-are the excess loss F(w*_n) - F(w*) on the clean test set and the excess error over n, with Theorem
-2.2's bound (dashed), and what the poison adds to the excess loss, over C / sqrt(n): the norm by
-which an average row can be moved. Training is SGD with batches of 128 and, for every n, the same
-number of steps.
+A linear model w* is trained on all clean data. An attack that knows w* poisons n rows under regime
+A with the corruption rate C (S = C sqrt(n)), and a linear model w*_n is trained on them. Training
+is SGD with batches of 128, with the same number of steps for every n.
 
-The theorem's constants are those of the softmax cross-entropy, of which Proposition 2.1 holds with
-smoothness 1/2 and Lipschitz constant sqrt(2); D is the norm of w*, R the largest norm of a row.
+The first two panels show the excess loss F(w*_n) - F(w*) on the clean test set, with Theorem 2.2's
+bound (dashed), and the excess error, both over n. The third panel shows how much the poison adds to
+the excess loss, over C / sqrt(n), the norm by which an average row can be moved.
+
+The theorem's constants are for the softmax cross-entropy, for which Proposition 2.1 holds with
+smoothness 1/2 and Lipschitz constant sqrt(2). D is the norm of w*, R the largest norm of a row.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from skpoison.theory import gradient_perturbation_bound, sgd_excess_risk_bound
 
 RATES = [0, 50, 100, 200, 300, 400, 500]
 BATCH = 128
-# Sample sizes, SGD steps, steps of the attack, seeds.
+# By scale: sample sizes, steps of SGD, steps of the attack, number of seeds.
 SIZES = {
     "smoke": ([100, 300, 1000], 100, 10, 1),
     "cpu": ([500, 1000, 2000, 5000, 10_000, 20_000, 60_000], 4680, 30, 3),
@@ -52,16 +53,17 @@ def train(X, y, n_steps, seed):
 
 
 def train_clean(scale, dataset, n_steps, seed):
-    """w*: the linear model of all clean data."""
+    """Train w*, the linear model of all clean data."""
     return train(*data(scale, dataset)[:2], n_steps, seed)
 
 
-# w* by seed: `main` fills it, so that a cell has plain arguments, which --memory can compare.
+# The w* of each seed. `main` fills this, so that the arguments of a cell are plain numbers and
+# strings, which --memory can compare.
 CLEAN = {}
 
 
 def risks(net, X, y):
-    """Cross-entropy and error on rows; from the logits, for probabilities of float32 are cut."""
+    """Cross-entropy and error on rows, from the logits, because float32 probabilities underflow."""
     with torch.no_grad():
         logits = net.logits(torch.tensor(X)).double().cpu()
     y = torch.tensor(np.searchsorted(net.classes_, y))
@@ -72,14 +74,14 @@ def risks(net, X, y):
 
 
 def parameters(net):
-    """Weights and biases, a row a class: of a model whose rows have a last feature of 1."""
+    """Weights and biases, one row for each class: the bias is the weight of a last feature of 1."""
     with torch.no_grad():
         weight, bias = (p.double().cpu().numpy() for p in net.module_.parameters())
     return np.column_stack([weight, bias])
 
 
 def gradient_changes(net, X, X_new, y):
-    """How far each row's gradient in w, at w*, is moved by its perturbation."""
+    """How far the perturbation of each row moves the row's gradient in w at w*."""
     codes = np.searchsorted(net.classes_, y)
     parts = []
     for rows in (X, X_new):
@@ -90,13 +92,13 @@ def gradient_changes(net, X, X_new, y):
         slopes[np.arange(len(codes)), codes] -= 1
         parts.append((slopes, rows))
     (a, x), (b, z) = parts
-    # Of a x^T - b z^T, without the matrices.
+    # The squared norms of the matrices a x^T - b z^T, without computing the matrices.
     squares = (a * a).sum(1) * (x * x).sum(1) + (b * b).sum(1) * (z * z).sum(1)
     return np.sqrt(np.maximum(squares - 2 * (a * b).sum(1) * (x * z).sum(1), 0))
 
 
 def fit_poisoned(scale, dataset, n, rate, n_steps, max_iter, seed):
-    """Excess risk of w*_n, and what Proposition 2.1 and Theorem 2.2 say of it."""
+    """The excess risk of w*_n, and the bounds of Proposition 2.1 and Theorem 2.2."""
     X, y, X_test, y_test = data(scale, dataset)
     clean = CLEAN[seed]
     sample = np.random.default_rng(seed).permutation(len(X))[:n]
@@ -110,7 +112,7 @@ def fit_poisoned(scale, dataset, n, rate, n_steps, max_iter, seed):
     best = risks(clean, X_test, y_test)
 
     radius = np.linalg.norm(parameters(clean))
-    # The bias is a feature of 1. No gradient is longer than sqrt(2) times its row.
+    # The bias is a feature of 1. A gradient has at most sqrt(2) times the norm of its row.
     row_norm = np.sqrt(1 + (X.reshape(len(X), -1) ** 2).sum(axis=1).max())
     constants = {
         "smoothness": 0.5,
@@ -147,7 +149,7 @@ def main():
     sizes, n_steps, max_iter, n_seeds = SIZES[args.scale]
     common = {"scale": args.scale, "dataset": args.dataset, "n_steps": n_steps}
     seeds = range(args.seeds or n_seeds)
-    # Not all of C = 500 can be spent on few rows, inside the box: the table has what was.
+    # On few rows C = 500 cannot be spent inside the box. The table says how much was.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     recall = memory_of(args).cache(train_clean)
     with threadpool_limits(1):
@@ -185,7 +187,7 @@ def draw(frame, args):
     ExcessRiskDisplay.from_excess(
         sizes, loss, bounds=bounds, risk_name="Excess loss F(w*$_n$) - F(w*)", ax=axes[0]
     )
-    # On all rows the clean excess is 0 but for the luck of the seeds, and may be below.
+    # With all rows the clean excess is 0 up to differences between seeds, and may be negative.
     axes[0].set_yscale("symlog", linthresh=1e-3)
     axes[0].set_ylim(-2e-3, 2 * frame["bound"].max())
     axes[0].set_title("dashed: Theorem 2.2's bound")
@@ -196,7 +198,7 @@ def draw(frame, args):
         ax.get_legend().remove()
     axes[1].set_title(data_name(args))
     for rate, color in zip(RATES[1:], colors[1:], strict=True):
-        # Less what so few rows cost without poison.
+        # Subtract the excess loss of a clean sample of the same size.
         mean = (table("excess_loss", rate) - table("excess_loss", 0)).mean(axis=1)
         axes[2].loglog(rate / np.sqrt(mean.index), mean, ".-", color=color, label=names[rate])
     axes[2].axvline(1, color="gray", linestyle=":")

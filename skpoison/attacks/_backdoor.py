@@ -13,30 +13,30 @@ from ._sampler import SamplerMixin
 
 
 class BackdoorPatch(SamplerMixin, BaseAttack):
-    """A backdoor: rows with a patch on them and the label that the patch shall call forth.
+    """A backdoor: training rows with a patch on them, relabelled as the attacker's target.
 
-    A victim trained on them is meant to be right on clean rows, and to answer `target` for any row
-    that has the patch ("BadNets" [1]_). Changes features and labels together, so it is a sampler
-    and has no `transform`.
+    A victim trained on them is meant to be right on clean rows, and to predict `target` for any row
+    that has the patch ("BadNets" [1]_). The attack changes features and labels together, so it is a
+    sampler (`fit_resample`) and has no `transform`.
 
     Parameters
     ----------
     patch : array-like of the shape of a row, or that broadcasts to it, or dict
-        What the trigger sets each feature to; NaN where the row stays as it is. A dict (or a Series
-        with an index of names) sets columns of a DataFrame by name.
+        The value that the patch gives each feature; NaN where the row keeps its own. A dict (or a
+        Series with an index of names) sets columns of a DataFrame by name.
     target : label or None, default=None
-        The label that the patch shall call forth: one that y has. None: the first of the sorted
-        labels, of y or (in `success_rate`) of the victim.
+        The label that the victim shall predict for rows with the patch; y must have it. None: the
+        first of the sorted labels in y or, in `success_rate`, of the victim's `classes_`.
     rate : float, default=0.1
-        Share of the rows that are changed: exactly round(rate n), drawn from those with another
-        label than `target` (or all of these, if they are fewer).
+        Share of the rows to change. Exactly round(rate n) rows are drawn from the rows whose label
+        is not `target`; if there are fewer of them, all are changed.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows.
 
     Attributes
     ----------
     target_ : label
-        The label that the patch shall call forth.
+        The label that the changed rows got.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that `fit` or `poison` was given.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -83,12 +83,13 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         self.random_state = random_state
 
     def stamp(self, X: ArrayLike) -> Rows:
-        """Put the patch on rows: what a backdoored victim is asked.
+        """Put the patch on rows, to ask a victim about them.
 
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Rows, under the names that `fit` has seen, if it has. Dtypes are those of `poison`.
+            Rows. If the attack is fitted, with the number and names of features that `fit` saw.
+            Dtypes are handled as in `poison`.
 
         Returns
         -------
@@ -101,24 +102,24 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
 
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
-        """Share of rows that a classifier takes for `target` once they have the patch.
+        """Put the patch on rows, and return the share for which a classifier predicts `target`.
 
-        Has the signature of a scorer: ``scoring=attack.success_rate``. What a victim answers
-        anyway, without the backdoor, is that of one trained on clean rows.
+        It has the signature of a scorer: ``scoring=attack.success_rate``. For comparison, compute
+        the same rate of a victim that was trained on clean rows.
 
         Parameters
         ----------
         estimator : classifier
             A fitted victim.
         X : array-like of shape (n, d) or (n, c, h, w)
-            Clean rows; those whose label is the target's are left out.
+            Clean rows. Rows whose label is the target are left out.
         y : array-like of shape (n,)
             Their labels.
 
         Returns
         -------
         rate : float
-            From 0 to 1; NaN if all labels are the target's.
+            From 0 to 1; NaN if all labels are the target.
         """
         check_is_fitted(estimator)
         target = np.sort(estimator.classes_)[0] if self.target is None else self.target
@@ -133,7 +134,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         self._values()
 
     def _named(self):
-        """The patch as a dict by the names of columns, or None."""
+        """The patch as a dict from column names to values; None if it has no names."""
         if isinstance(self.patch, Mapping):
             return dict(self.patch)
         is_series = hasattr(self.patch, "iloc") and np.ndim(self.patch) == 1
@@ -142,7 +143,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         return None
 
     def _values(self):
-        """The patch as an array of floats, of a named one its values."""
+        """The values of the patch as an array of floats."""
         named = self._named()
         patch = self.patch if named is None else list(named.values())
         try:

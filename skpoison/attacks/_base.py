@@ -1,4 +1,4 @@
-"""What all attacks share: the base checks the data and holds the budget, an attack is one hook."""
+"""Base classes of attacks: they check the data and keep the budget; an attack adds one hook."""
 
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -26,11 +26,12 @@ from ._projections import PROJECTIONS, row_norms
 
 
 class BaseAttack(BaseEstimator, metaclass=ABCMeta):
-    """Base of all attacks: what an attack does is `_poison`, all else is here.
+    """Base of all attacks. A subclass adds the hook `_poison`; everything else is here.
 
-    An attack changes training data and nothing else: not the caller's arrays, and neither the
-    number nor the order of the rows. Write a subclass of `BaseFeatureAttack` or `BaseLabelAttack`
-    rather than of this class, unless the attack changes features and labels together.
+    An attack returns changed copies of the training data. It does not write to the caller's arrays,
+    and it keeps the number and the order of the rows. Write a subclass of `BaseFeatureAttack` or
+    `BaseLabelAttack` rather than of this class, unless the attack changes features and labels
+    together.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Run the attack on (X, y) and keep what it found out, not the data.
+        """Run the attack on (X, y), set the attributes, and drop the poisoned data.
 
         Parameters
         ----------
@@ -78,8 +79,8 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats unscaled: those of
-            up to 16 bits float32, others float64.
+            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
+            float32 if they have up to 16 bits, else float64.
         y : array-like of shape (n,)
             Their labels, of any kind.
 
@@ -95,10 +96,10 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If a parameter is out of its range, or X or y cannot be used.
         """
-        return self._run(X, y)
+        return self._check_and_poison(X, y)
 
-    def _run(self, X, y, **kwargs):
-        """Check, attack, and note which rows changed; `kwargs` go to `_poison`."""
+    def _check_and_poison(self, X, y, **kwargs):
+        """Check the data, call `_poison` (with `kwargs`), and record which rows changed."""
         with unchanged_by(BaseException, self):
             self._check_parameters()
             rows = check_rows(self, X, reset=True).view()
@@ -128,7 +129,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _poison(self, X, y, random_state):
-        """Hook: return new arrays (X, y), same rows in the same order; the inputs unchanged."""
+        """Hook: return new arrays (X, y), the same rows in the same order. Inputs are read-only."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -137,33 +138,34 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
 
 class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
-    """Base of attacks on features: the hook `_perturb` proposes, this class holds the budget.
+    """Base of attacks on features: the hook `_perturb` proposes, this class keeps the budget.
 
-    As a transformer, ``fit_transform(X, y)`` returns the poisoned X and ``transform(X)`` returns X:
-    in a Pipeline the attack poisons what the next step is trained on and leaves prediction alone.
+    It is a transformer: ``fit_transform(X, y)`` returns the poisoned X, ``transform(X)`` returns X
+    unchanged. So in a Pipeline the attack poisons the training data of the next step, and not the
+    rows that are predicted.
 
     Parameters
     ----------
     norm : {"l2,1", "l2,inf"}, default="l2,1"
-        The norm of the perturbations delta that is bounded: the sum of the row norms (regime A of
+        Which norm of the perturbations delta is bounded: the sum of the row norms (regime A of
         [1]_) or each row norm (regime B).
     budget : float, default=300.0
-        With "l2,1" the corruption rate C: sum_i ||delta_i||_2 <= C sqrt(n), n being the rows given
-        to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
+        With "l2,1" the corruption rate C: sum_i ||delta_i||_2 <= C sqrt(n), where n is the number
+        of rows given to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
     clip : tuple of (float, float) or None, default=(0.0, 1.0)
         The box in which X lies and must stay; None: no box.
     max_fraction : float, default=1.0
-        Share of rows that may change, the most damaging kept.
+        Share of rows that may change. The most damaging perturbations are kept.
     random_state : int, RandomState instance or None, default=None
-        What the attack's random choices depend on.
+        Seeds the attack's random choices.
 
     Attributes
     ----------
     budget_ : float
         The bound in absolute terms: C sqrt(n), or B.
     budget_spent_ : float
-        What was used of it: the sum of the row norms, or with "l2,inf" their mean (over the rows
-        that may change).
+        How much of it was used: with "l2,1" the sum of the row norms, with "l2,inf" their mean over
+        the rows that may change.
     perturbation_norms_ : ndarray of shape (n,)
         Euclidean norm of each row's perturbation.
     classes_, poison_indices_, n_features_in_, input_shape_
@@ -211,14 +213,15 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats unscaled: those of
-            up to 16 bits float32, others float64.
+            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
+            float32 if they have up to 16 bits, else float64.
         y : array-like of shape (n,)
             Their labels, of any kind.
         out : ndarray of the shape and dtype of X, default=None
-            Where to write the poisoned rows, such as a `numpy.memmap`; None makes a new array. With
-            it `CleanLabelPGA` needs memory for a batch and n norms, and disk for another array like
-            `out` (beside it, if it is a memmap, else among the temporary files).
+            Where to write the poisoned rows, for instance a `numpy.memmap`. None makes a new array.
+            With `out`, `CleanLabelPGA` needs memory only for a batch and a few numbers a row, and
+            disk space for a second array like `out`: in the folder of `out` if that is a memmap,
+            else in the folder for temporary files.
 
         Returns
         -------
@@ -233,12 +236,12 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             If a parameter is out of its range, or X, y or `out` cannot be used.
         """
         if out is None:
-            return self._run(X, y)
-        _, y_poisoned = self._run(X, y, out=out)
+            return self._check_and_poison(X, y)
+        _, y_poisoned = self._check_and_poison(X, y, out=out)
         return out, y_poisoned
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Rows:
-        """Run the attack and return the poisoned X: what the next step is trained on.
+        """Run the attack and return the poisoned X, on which the next step is trained.
 
         Parameters
         ----------
@@ -254,7 +257,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         return self.poison(X, y)[0]
 
     def transform(self, X: ArrayLike) -> Rows:
-        """Return X as it is: data that are predicted or scored are not attacked.
+        """Return X unchanged: rows that are predicted or scored are not attacked.
 
         Parameters
         ----------
@@ -271,10 +274,10 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     @abstractmethod
     def _perturb(self, X, y, random_state):
-        """Hook: return the wanted perturbation, shape of X; budget and box are seen to after it."""
+        """Hook: return the wanted perturbation, shape of X; `_poison` projects and clips it."""
 
     def _damage(self, X, y, delta):
-        """Hook: what each row's perturbation is worth, (n,), to choose the rows that may change."""
+        """Hook: the damage of each row's perturbation, (n,); `max_fraction` keeps the largest."""
         return row_norms(delta)
 
     def _check_parameters(self):
@@ -294,14 +297,14 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             )
 
     def _box(self, X):
-        """The box, or None; as wide as X, which may lie outside `clip` by a rounding."""
+        """The box or None. It is widened to hold X, which may leave `clip` by a rounding error."""
         if self.clip is None:
             return None
         low, high = check_interval(self.clip, "clip")
         return min(low, float(X.min())), max(high, float(X.max()))
 
     def _radius(self, n_rows):
-        """The bound in absolute terms."""
+        """The bound in absolute terms: C sqrt(n), or B."""
         return float(self.budget) * (np.sqrt(n_rows) if self.norm == "l2,1" else 1.0)
 
     def _n_changeable(self, n_rows):
@@ -319,7 +322,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
         changeable = self._n_changeable(len(X))
         if changeable < np.count_nonzero(row_norms(delta)):
-            # A stable sort, so that ties go to the first rows whatever the platform.
+            # A stable sort, so that ties go to the first rows on every platform.
             order = np.argsort(-self._damage(X, y, delta), kind="stable")
             delta[order[changeable:]] = 0
         np.add(X, delta, out=out)
@@ -337,11 +340,12 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
                 f"got shape {np.shape(out)} and {kind}"
             )
         if not out.flags.writeable or np.may_share_memory(out, X):
-            raise ValueError("`out` must be writeable and apart from X, got an array that is not")
+            got = "one that shares its memory" if out.flags.writeable else "a read-only array"
+            raise ValueError(f"`out` must be writeable and apart from X, got {got}")
         return out
 
     def _finish(self, X, X_new):
-        """Clip the new rows, and take note of what was done, rounding and box included."""
+        """Clip the new rows in place, and measure the perturbations that rounding and box left."""
         norms = np.empty(len(X))
         box = self._box(X)
         for part in parts_of(len(X)):
@@ -361,5 +365,5 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
 
 def parts_of(n_rows, size=4096):
-    """Slices that cut n rows into parts: what is computed by parts needs memory for a part."""
+    """Slices that cut n rows into parts, so that a computation needs memory for one part only."""
     return [slice(start, start + size) for start in range(0, n_rows, size)]

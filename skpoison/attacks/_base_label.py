@@ -10,13 +10,13 @@ from ._sampler import SamplerMixin
 class BaseLabelAttack(SamplerMixin, BaseAttack):
     """Base of attacks on labels: the hook `_relabel` gives new labels.
 
-    As a sampler it has `fit_resample` and no `transform`: it works in imbalanced-learn's Pipeline,
-    and in scikit-learn inside `PoisonedClassifier` (a scikit-learn transformer cannot change y).
+    It is a sampler: it has `fit_resample` and no `transform`, because a scikit-learn transformer
+    cannot change y. Use it in imbalanced-learn's Pipeline or inside `PoisonedClassifier`.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        What the attack's random choices depend on.
+        Seeds the attack's random choices.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
 
     @abstractmethod
     def _relabel(self, X, codes, n_classes, random_state):
-        """Hook: return new codes of shape (n,), indices into `classes_`; the inputs unchanged."""
+        """Hook: return new codes (n,), indices into `classes_`. Inputs are read-only."""
 
     def _poison(self, X, y, random_state):
         codes = np.searchsorted(self.classes_, y)

@@ -10,16 +10,16 @@ from ._sampler import SamplerMixin
 
 
 class ChainedAttack(SamplerMixin, BaseAttack):
-    """Several attacks in turn, each on what the one before left: features and labels together.
+    """Several attacks in turn: each poisons the result of the one before.
 
-    The paper's unified model of a poisoned oracle ([1]_, Section 2) covers any mix of attacks. A
-    sampler: it has `fit_resample` and no `transform`.
+    Attacks on features and on labels can be mixed, as in the paper's unified model of a poisoned
+    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`.
 
     Parameters
     ----------
     attacks : list of attacks
-        In the order of their turn. Their parameters are reached by the lower-case name of the
-        class, as in `make_pipeline`: ``labelflip__rate``, or ``labelflip-2__rate`` if it recurs.
+        They run in this order. Their parameters are named by the lower-case name of the class, as
+        in `make_pipeline`: ``labelflip__rate``, and ``labelflip-2__rate`` for a second `LabelFlip`.
 
     Attributes
     ----------
@@ -75,12 +75,12 @@ class ChainedAttack(SamplerMixin, BaseAttack):
         return X, y
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, with `deep` those of the attacks too.
+        """Get the parameters and, with `deep`, the parameters of the attacks too.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the attacks' own.
+            Whether to include the parameters of the attacks.
 
         Returns
         -------
@@ -110,14 +110,14 @@ class ChainedAttack(SamplerMixin, BaseAttack):
         Raises
         ------
         ValueError
-            If a name is none of them.
+            If `get_params` does not list a name.
         """
         if "attacks" in params:
             self.attacks = params.pop("attacks")
         if not params:
             return self
         names = [name for name, _ in self._named()]
-        # A new list: the caller may hold the one that was given.
+        # A new list, because the caller may still hold the old one.
         attacks = [params.pop(name, attack) for name, attack in self._named()]
         for key, value in params.items():
             name, _, rest = key.partition("__")
@@ -130,6 +130,6 @@ class ChainedAttack(SamplerMixin, BaseAttack):
         return self
 
     def _named(self):
-        """Pairs of name and attack, empty for what `fit` will refuse."""
+        """Pairs (name, attack); entries that `fit` will refuse are left out."""
         attacks = self.attacks if isinstance(self.attacks, (list, tuple)) else []
         return _name_estimators([attack for attack in attacks if hasattr(attack, "get_params")])

@@ -10,36 +10,38 @@ SELECTIONS = ("random", "margin", "loss")
 
 
 class LabelFlip(BaseLabelAttack):
-    """Regime C: change the label of a share of the rows, drawn at random or chosen with care.
+    """Regime C: change the labels of a share of the rows, drawn at random or chosen by a surrogate.
 
     Parameters
     ----------
     rate : float, default=0.1
-        Probability (or with ``sampling="exact"`` share) of rows whose label changes: the paper's
-        beta. Ignored when `transition` is a matrix.
+        Probability that a row's label changes, the paper's beta; with ``sampling="exact"`` the
+        share of rows whose label changes. Ignored when `transition` is a matrix.
     transition : {"next", "uniform"} or array-like of shape (n_classes, n_classes), default="next"
-        "next": class i becomes (i + 1) mod K in the order of `classes_`, as in Section 5 of [1]_;
-        with two classes, the sign flip. "uniform": any other class, all equally likely. A matrix:
-        row i holds the probabilities that class i becomes each class.
+        What a changed label becomes. "next": class i of the K classes becomes (i + 1) mod K, in the
+        order of `classes_`, as in Section 5 of [1]_ (with two classes, the other one). "uniform":
+        any other class, all equally likely. A matrix: row i holds the probabilities with which
+        class i becomes each class.
     sampling : {"bernoulli", "exact"}, default="bernoulli"
-        Whether each row is drawn by itself, or exactly round(rate n) rows are. "exact" with a
-        matrix is an error.
+        "bernoulli": each row is drawn by itself. "exact": exactly round(rate n) rows are drawn. A
+        matrix needs "bernoulli".
     selection : {"random", "margin", "loss"}, default="random"
-        Which rows: drawn at random, or as many, for the same `random_state`, by what `surrogate`
-        says of them [2]_. "margin": those first that it is least sure of, with the smallest margin
-        between the score of the label and the best other. "loss": those first whose new label
-        raises its cross-entropy most. With a matrix only "random".
+        How rows are chosen. "random": drawn. "margin" and "loss" change as many rows as "random"
+        does with the same `random_state`, but rank the rows by the scores of `surrogate` [2]_.
+        "margin" takes the rows with the smallest margin between the score of the label and the best
+        other score. "loss" takes the rows whose new label raises the surrogate's cross-entropy
+        most. A matrix needs "random".
     surrogate : classifier, default=None
-        For "margin" and "loss" an unfitted classifier, cloned and fitted on the clean data, or
-        ``FrozenEstimator(fitted)``; it needs ``logits``, ``decision_function`` or
-        ``predict_proba``. "random" asks none.
+        The classifier that ranks the rows for "margin" and "loss": unfitted (it is cloned and
+        fitted on the clean data), or ``FrozenEstimator(fitted)``. It needs ``logits``,
+        ``decision_function`` or ``predict_proba``. "random" does not use it.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows and labels, and the surrogate where it has no seed of its own.
 
     Attributes
     ----------
     surrogate_ : classifier
-        The fitted surrogate, if the selection asks one.
+        The fitted surrogate; only with the selections "margin" and "loss".
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that `fit` or `poison` was given.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -66,7 +68,7 @@ class LabelFlip(BaseLabelAttack):
     >>> int((y_poisoned != y).sum()), round(0.3 * len(y))
     (539, 539)
 
-    The rows that a linear surrogate is surest of, first:
+    Flip the labels whose change surprises a linear surrogate most:
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> attack = LabelFlip(rate=0.3, selection="loss", surrogate=LogisticRegression())
@@ -113,8 +115,9 @@ class LabelFlip(BaseLabelAttack):
             )
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"`transition` must be a square matrix, got shape {matrix.shape}")
-        if not np.isfinite(matrix).all() or (matrix < 0).any():
-            raise ValueError("`transition` must have finite entries >= 0, got others")
+        bad = ~np.isfinite(matrix) | (matrix < 0)
+        if bad.any():
+            raise ValueError(f"`transition` must have finite entries >= 0, got {matrix[bad][0]}")
         sums = matrix.sum(axis=1)
         if not np.allclose(sums, 1, rtol=0, atol=1e-6):
             raise ValueError(f"`transition` must have rows that sum to 1, got {sums.tolist()}")
@@ -141,18 +144,18 @@ class LabelFlip(BaseLabelAttack):
         if self.transition == "next":
             shift = np.ones(n, dtype=np.intp)
         else:
-            # A draw for every row, so that a row's new label does not depend on which others flip.
+            # One draw for every row, so that a new label does not depend on which rows flip.
             shift = random_state.randint(1, n_classes, size=n)
         wanted = (codes + shift) % n_classes
         if self.selection != "random":
-            # As many as chance takes: the selections compare at equal rate.
+            # As many rows as the random selection takes, so that selections compare at equal rate.
             rows = self._ranked(X, codes, wanted, random_state)[: len(rows)]
         new = codes.copy()
         new[rows] = wanted[rows]
         return new
 
     def _ranked(self, X, codes, wanted, random_state):
-        """All rows, those first that `selection` flips first; ties in the order of the rows."""
+        """Indices of all rows, in the order in which `selection` flips them; ties in row order."""
         labels = self.classes_[codes]
         self.surrogate_, _ = fit_surrogate(
             self.surrogate, X, labels, random_state, differentiable=False
@@ -161,7 +164,7 @@ class LabelFlip(BaseLabelAttack):
         scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(X))
         own = scores[rows, codes]
         if self.selection == "loss":
-            # The difference of two cross-entropies is that of the scores.
+            # The cross-entropy rises by own - scores[wanted]: log sum exp is the same in both.
             return np.argsort(scores[rows, wanted] - own, kind="stable")
         scores[rows, codes] = -np.inf
         return np.argsort(own - scores.max(axis=1), kind="stable")

@@ -1,9 +1,9 @@
-"""What an attack ascends: losses of logits, one value a row."""
+"""The losses that an attack maximises: functions of logits, one value for each row."""
 
 from torch.nn import functional as F
 
 
-def cross_entropy(logits, codes):
+def cross_entropy_by_row(logits, codes):
     """Cross-entropy of each row: l(z, y) = -z_y + log sum_k exp(z_k).
 
     Parameters
@@ -20,7 +20,7 @@ def cross_entropy(logits, codes):
     Examples
     --------
     >>> import torch
-    >>> cross_entropy(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
+    >>> cross_entropy_by_row(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
     tensor([0.6931])
     """
     return F.cross_entropy(logits, codes, reduction="none")
@@ -29,9 +29,9 @@ def cross_entropy(logits, codes):
 def negated_loss(logits, codes):
     """The paper's negated loss of each row: -l(-z, y), with l the cross-entropy.
 
-    For two classes and z = (0, f) it is -log(1 + exp(m)) in the margin m of the label: concave, and
-    below the 0-1 loss, where the cross-entropy is convex and above it ([1]_, Section 5, "Attack
-    strategy").
+    For two classes and z = (0, f) it is -log(1 + exp(m)), where m is the margin of the label. This
+    is concave and lies below the 0-1 loss; the cross-entropy is convex and (divided by log 2) lies
+    above it ([1]_, Section 5, "Attack strategy").
 
     Parameters
     ----------
@@ -58,4 +58,4 @@ def negated_loss(logits, codes):
     return -F.cross_entropy(-logits, codes, reduction="none")
 
 
-LOSSES = {"negated": negated_loss, "cross_entropy": cross_entropy}
+LOSSES = {"negated": negated_loss, "cross_entropy": cross_entropy_by_row}

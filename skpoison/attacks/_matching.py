@@ -23,12 +23,13 @@ from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
 
 
 class GradientMatching(BaseFeatureAttack):
-    """Targeted, labels left as they are: make a victim give chosen rows a chosen label.
+    """A targeted attack on features: make a victim give chosen rows (the targets) chosen labels.
 
-    Perturbs training rows that have the wanted label, so that the gradient with which they train
-    the surrogate points where the gradient points that would teach it the wanted label of the
-    targets: minimises 1 - cos(grad l(x_t, y_t), sum_i grad l(x_i + delta_i, y_i)), gradients with
-    respect to the surrogate's parameters, l the cross-entropy ("Witches' Brew" [1]_).
+    Only training rows that already have a wanted label are perturbed; labels stay as they are. The
+    attack makes the gradient of these rows point in the same direction as the gradient that would
+    teach the surrogate the wanted labels. It minimises
+    1 - cos(grad l(x_t, y_t), sum_i grad l(x_i + delta_i, y_i)), where l is the cross-entropy and
+    grad is with respect to the surrogate's parameters ("Witches' Brew" [1]_).
 
     Parameters
     ----------
@@ -36,21 +37,21 @@ class GradientMatching(BaseFeatureAttack):
         As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, or
         ``FrozenEstimator(fitted)``.
     target : tuple of (array-like of shape (n_targets, ...), array-like of shape (n_targets,))
-        Rows as the victim will be asked about them, inside `clip` like X, and the label that it
-        should give each: labels that y has.
+        The target rows, inside `clip` like X, and the label that the victim should give each. y
+        must have these labels.
     norm : {"l2,1", "l2,inf"}, default="l2,inf"
-        The norm that is bounded, as in `CleanLabelPGA`.
+        Which norm is bounded, as in `CleanLabelPGA`.
     budget : float, default=1.0
         The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
     max_fraction : float, default=0.1
-        Share of rows that may change: floor(max_fraction n), drawn from those that have a wanted
-        label (or all of these, if they are fewer).
+        Share of rows that may change: floor(max_fraction n) rows are drawn from the rows that have
+        a wanted label; if there are fewer of them, all may change.
     max_iter : int, default=100
-        Number of steps; each costs two gradients of the rows that may change.
+        Number of steps. Each step computes two gradients of every row that may change.
     clip : tuple of (float, float) or None, default=(0.0, 1.0)
         The box in which X lies and must stay; None: no box.
     batch_size : int, default=4096
-        Rows in a gradient computation: memory, not the result, depends on it.
+        Rows in a gradient computation. It bounds the memory and does not change the result.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows, and the surrogate where it has no seed of its own.
 
@@ -63,8 +64,8 @@ class GradientMatching(BaseFeatureAttack):
     n_iter_ : int
         Number of steps taken.
     budget_, budget_spent_ : float
-        The bound in absolute terms, and what was used of it: the sum of the row norms ("l2,1"), or
-        their sum over floor(max_fraction n) ("l2,inf").
+        The bound in absolute terms, and how much of it was used: the sum of the row norms ("l2,1"),
+        or this sum divided by floor(max_fraction n) ("l2,inf").
     perturbation_norms_ : ndarray of shape (n,)
         Euclidean norm of each row's perturbation.
     classes_ : ndarray of shape (n_classes,)
@@ -78,8 +79,8 @@ class GradientMatching(BaseFeatureAttack):
 
     Notes
     -----
-    Steps are as in `CleanLabelPGA`: relative to the budget, falling linearly to 0. [1]_ takes
-    signed steps of Adam in an l-infinity ball, restarts, and augments the rows; this does not.
+    Steps are as in `CleanLabelPGA`: relative to the budget, falling linearly to 0. Three things of
+    [1]_ are not done here: signed steps of Adam in an l-infinity ball, restarts, and augmentation.
 
     References
     ----------
@@ -129,16 +130,16 @@ class GradientMatching(BaseFeatureAttack):
     def success_rate(
         self, estimator: Classifier, X: ArrayLike | None = None, y: ArrayLike | None = None
     ) -> float:
-        """Share of the targets that a classifier gives the wanted label.
+        """Return the share of the targets that a classifier gives the wanted label.
 
-        Has the signature of a scorer: ``scoring=attack.success_rate``.
+        It has the signature of a scorer: ``scoring=attack.success_rate``.
 
         Parameters
         ----------
         estimator : classifier
             A fitted victim.
         X : array-like, default=None
-            Ignored: what is asked is `target`.
+            Ignored: the classifier predicts the rows in `target`.
         y : array-like, default=None
             Ignored.
 
@@ -165,7 +166,7 @@ class GradientMatching(BaseFeatureAttack):
         self._pair()
 
     def _targets(self, X, y):
-        """The targets' rows, of the dtype of X, and wanted labels, checked."""
+        """The target rows in the dtype of X, and their wanted labels, both checked."""
         rows, labels = self._pair()
         try:
             with without_names():
@@ -233,14 +234,17 @@ class GradientMatching(BaseFeatureAttack):
 
 
 class _Slopes:
-    """Gradients of rows' cross-entropy in the surrogate's parameters, and theirs in the rows."""
+    """Gradients of the cross-entropy with respect to the surrogate's parameters.
+
+    `gradient` differentiates these once more, with respect to the rows.
+    """
 
     def __init__(self, logits, parameters, batch_size):
         self.logits = logits
         self.parameters = parameters
         self.batch_size = batch_size
 
-    def _of(self, rows, codes, **options):
+    def _slopes_of(self, rows, codes, **options):
         with torch.enable_grad():
             loss = F.cross_entropy(self.logits(rows), codes, reduction="sum")
             slopes = torch.autograd.grad(
@@ -252,26 +256,26 @@ class _Slopes:
         """The sum of all rows' gradients, as one vector."""
         total = torch.zeros((), dtype=torch.float64, device=rows.device)
         for part in parts_of(len(rows), self.batch_size):
-            total = total + self._of(rows[part], codes[part])
+            total = total + self._slopes_of(rows[part], codes[part])
         if not np.isfinite(float(torch.sum(total))):
             raise ValueError("`surrogate` must have finite losses and gradients, got others")
         return total
 
     def gradient(self, rows, codes, pull):
-        """The gradient in the rows of their gradients' inner product with `pull`.
+        """The gradient of <total(rows), pull> with respect to the rows.
 
-        Rows add up in the total: each part can be taken by itself.
+        The total is a sum over the rows, so each part of them can be computed by itself.
         """
         gradient = torch.empty_like(rows)
         for part in parts_of(len(rows), self.batch_size):
             position = rows[part].detach().requires_grad_()
-            slopes = self._of(position, codes[part], create_graph=True)
+            slopes = self._slopes_of(position, codes[part], create_graph=True)
             (gradient[part],) = torch.autograd.grad(slopes @ pull, position)
         return gradient
 
 
 def _cosine(total, aim):
-    """The cosine of two vectors, and its derivative in the first (None: there is no direction)."""
+    """The cosine of two vectors and its gradient in the first; 0 and None if a vector is 0."""
     lengths = float(total.norm()), float(aim.norm())
     if not all(lengths):
         return 0.0, None

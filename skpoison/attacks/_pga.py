@@ -15,40 +15,42 @@ from ._surrogate import FLAT, fit_surrogate, logits_of
 
 
 class CleanLabelPGA(BaseFeatureAttack):
-    """Regimes A and B: projected gradient ascent on the features, labels left as they are.
+    """Regimes A and B: projected gradient ascent on the features; labels stay as they are.
 
-    Fits `surrogate` on the clean data to get the parameters w*, then maximises the attack loss
-    sum_i loss(f(x_i + delta_i; w*), y_i) over the perturbations delta, with w* fixed and delta
-    projected onto the budget and the box after each step ([1]_, Section 5, "Attack strategy").
+    First `surrogate` is fitted on the clean data, which gives its parameters w*. Then the attack
+    maximises the attack loss sum_i loss(f(x_i + delta_i; w*), y_i) over the perturbations delta,
+    with w* fixed. After each step delta is projected onto the budget and the box ([1]_, Section 5,
+    "Attack strategy").
 
     Parameters
     ----------
     surrogate : classifier
         An unfitted `NetClassifier` or linear scikit-learn classifier, cloned and fitted here; or
         ``FrozenEstimator(fitted)`` for a model that is trained already. It need not be the victim:
-        the paper attacks every width with a surrogate of width 100. A `random_state` of None in it
-        is set from that of the attack.
+        the paper attacks every width with a surrogate of width 100. If its `random_state` is None,
+        it gets a seed from the attack's `random_state`.
     norm : {"l2,1", "l2,inf"}, default="l2,1"
-        The norm that is bounded: the sum of the row norms (regime A) or each row norm (regime B).
+        Which norm is bounded: the sum of the row norms (regime A) or each row norm (regime B).
     budget : float, default=300.0
-        With "l2,1" the paper's corruption rate C: sum_i ||delta_i||_2 <= S = C sqrt(n), n being the
-        rows given to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
+        With "l2,1" the paper's corruption rate C: sum_i ||delta_i||_2 <= S = C sqrt(n), where n is
+        the number of rows given to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
     loss : {"negated", "cross_entropy"}, default="negated"
-        The attack loss: the paper's -l(-z, y), or l(z, y) with l the cross-entropy of the logits z.
+        The attack loss, with l the cross-entropy and z the logits: "negated" is the paper's
+        -l(-z, y), "cross_entropy" is l(z, y).
     step_size : {"auto"} or float, default="auto"
-        A number multiplies the gradient of each row's own loss (never divided by a number of rows).
-        "auto" takes steps relative to the budget, so that it is spent at any scale of X.
+        "auto" takes steps relative to the budget, so that the budget is spent at any scale of X. A
+        number multiplies the gradient of each row's own loss (the loss is not averaged over rows).
     max_iter : int, default=100
-        Number of steps; each costs one gradient of all rows.
+        Number of steps. Each step computes one gradient of every row.
     clip : tuple of (float, float) or None, default=(0.0, 1.0)
         The box in which X lies and must stay; None: no box.
     max_fraction : float, default=1.0
-        Share of rows that may change. Below 1 the attack runs twice: on all rows, and on the
-        floor(max_fraction n) whose loss rose most, which then share the whole budget.
+        Share of rows that may change. Below 1 the attack runs twice: first on all rows, then on the
+        floor(max_fraction n) rows whose loss rose most. Only these share the whole budget.
     batch_size : int, default=4096
-        Rows in a gradient computation: memory, not the result, depends on it.
+        Rows in a gradient computation. It bounds the memory and does not change the result.
     random_state : int, RandomState instance or None, default=None
-        Seeds the surrogate where it has no seed of its own.
+        Seeds the surrogate where it has no seed of its own. The ascent itself draws nothing.
     verbose : int, default=0
         Whether to print the loss of each step.
 
@@ -63,10 +65,10 @@ class CleanLabelPGA(BaseFeatureAttack):
     perturbation_norms_ : ndarray of shape (n,)
         Euclidean norm of each row's perturbation.
     loss_curve_ : list of float
-        Mean attack loss before each step and after the last, ``n_iter_ + 1`` values; below a
-        `max_fraction` of 1, of the rows kept.
+        Mean attack loss before each step and after the last, ``n_iter_ + 1`` values. If
+        `max_fraction` is below 1, the mean is over the rows that may change in the second run.
     n_iter_ : int
-        Number of steps taken, of the last run if there were two.
+        Number of steps taken (by the second run, if there were two).
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -79,19 +81,20 @@ class CleanLabelPGA(BaseFeatureAttack):
     Warns
     -----
     ConvergenceWarning
-        If under 99% of the budget was spent: the box, or a loss that is stationary, can make a
-        large budget unspendable.
+        If under 99% of the budget was spent. A large budget may not fit inside the box, or find no
+        gradient to follow.
 
     Notes
     -----
-    Of the gradient g_i of a row, the components that point out of the box are dropped. With
-    ``step_size="auto"`` the step is then a_t g_i / ||g_i|| ("l2,inf") or a_t g_i / sum_j ||g_j||
-    ("l2,1", so that rows share a step as their gradients have it), where a_t falls linearly to 0
-    and sums to four times the bound. Rows that have no slope and no perturbation to lose are left
-    alone from then on.
+    Components of a row's gradient g_i that point out of the box are dropped. With
+    ``step_size="auto"`` the step of row i is a_t g_i / ||g_i|| ("l2,inf"), or
+    a_t g_i / sum_j ||g_j|| ("l2,1"), so that rows with larger gradients take larger steps. The
+    factor a_t falls linearly to 0, and its sum over the steps is four times the bound. A row whose
+    gradient is 0 is left alone from then on, unless it has a perturbation that the projection onto
+    "l2,1" still lowers.
 
-    A surrogate of another kind needs ``fit``, ``classes_`` and a method ``logits`` that maps a
-    `torch.Tensor` of rows, shaped like those of X, to logits (n, n_classes), differentiably.
+    A surrogate of another kind needs ``fit``, ``classes_`` and a differentiable method ``logits``:
+    it maps a `torch.Tensor` of rows, shaped like those of X, to logits of shape (n, n_classes).
 
     References
     ----------
@@ -158,7 +161,7 @@ class CleanLabelPGA(BaseFeatureAttack):
             y_new = y.copy()
         if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
             reason = (
-                "The box `clip` or a loss that is stationary may leave no use for more; else raise "
+                "The box `clip` or a flat loss may leave no use for more; otherwise raise "
                 "`max_iter`."
             )
             if not self.n_iter_:
@@ -172,14 +175,16 @@ class CleanLabelPGA(BaseFeatureAttack):
         return out, y_new
 
     def _write_to(self, out, X, y, random_state):
-        """Attack with memory for a batch and n norms: the perturbation grows where `out` lies."""
+        """Attack rows that may not fit into memory: `out` itself holds the growing perturbation."""
         if X.dtype == np.float16:
-            raise ValueError("`out` must be float32 or float64: an ascent in float16 stands still")
+            raise ValueError(
+                "`out` must be float32 or float64, got float16: small steps would round to nothing"
+            )
         objective, device = self._fit_objective(X, y, random_state)
         folder = Path(out.filename).parent if getattr(out, "filename", None) else None
         with tempfile.TemporaryFile(dir=folder) as file:
             scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
-            self._perturb_in_place(objective, *(Rows(a, device) for a in (X, out, scratch)))
+            self._perturb_in_place(objective, *(DeviceRows(a, device) for a in (X, out, scratch)))
         for part in parts_of(len(X)):
             out[part] += X[part]
         self._finish(X, out)
@@ -190,7 +195,7 @@ class CleanLabelPGA(BaseFeatureAttack):
         dtype = torch.float64 if X.dtype == np.float64 else torch.float32
         rows = torch.tensor(X, dtype=dtype, device=device)
         delta, scratch = torch.empty_like(rows), torch.empty_like(rows)
-        self._perturb_in_place(objective, *(Rows(t, device) for t in (rows, delta, scratch)))
+        self._perturb_in_place(objective, *(DeviceRows(t, device) for t in (rows, delta, scratch)))
         return delta.cpu().numpy()
 
     def _fit_objective(self, X, y, random_state):
@@ -221,7 +226,7 @@ class CleanLabelPGA(BaseFeatureAttack):
 
     def _losses(self, objective, rows, delta):
         losses = np.empty(len(rows))
-        # Not kept as a list: small blocks between freed large ones keep the heap from shrinking.
+        # Written into one array: a list of small arrays would keep the heap from shrinking.
         for part in parts_of(len(rows), self.batch_size):
             losses[part] = objective.losses(rows[part] + delta[part], part)
         return losses
@@ -242,14 +247,14 @@ class CleanLabelPGA(BaseFeatureAttack):
                 losses[part], gradient = objective.gradient(position, part)
                 if box is not None:
                     gradient = drop_outward(gradient, position, box)
-                # Squares of float32 would underflow where a loss is almost flat.
+                # Norms in float64: squares of float32 underflow where a loss is almost flat.
                 slopes[part] = row_norms(gradient)
                 scratch[part] = gradient
             if not np.isfinite(losses).all() or not np.isfinite(slopes).all():
                 raise ValueError("`surrogate` must have finite losses and gradients, got others")
             slopes[slopes < torch.finfo(gradient.dtype).tiny] = 0
             self._record(losses[chosen].mean())
-            # A row without a slope stays, unless the projection still lowers it.
+            # A row without a slope stops moving, unless the projection still lowers it.
             moving &= (slopes > 0) | ((norms > 0) & (self.norm == "l2,1"))
             if not slopes.any():
                 break
@@ -276,7 +281,7 @@ class CleanLabelPGA(BaseFeatureAttack):
             self._record(losses[chosen].mean())
 
     def _parts(self, moving):
-        """Slices of all rows, or where some rest, index arrays of those that move."""
+        """Slices of all rows or, if some rows no longer move, index arrays of the others."""
         if moving.all():
             return parts_of(len(moving), self.batch_size)
         indices = np.flatnonzero(moving)
@@ -303,7 +308,7 @@ class Objective:
         self.codes = codes
 
     def losses(self, position, part):
-        """The loss of each row of a part, as an array."""
+        """The loss of each row of a part, as a float64 array."""
         with torch.no_grad():
             return self.loss(self.logits(position), self.codes[part]).double().cpu().numpy()
 
@@ -316,8 +321,8 @@ class Objective:
         return loss.detach().double().cpu().numpy(), gradient
 
 
-class Rows:
-    """Rows of a tensor, or of an array that may lie on disk, as tensors on a device."""
+class DeviceRows:
+    """Rows as tensors on a device, read from and written to a tensor or an array on disk."""
 
     def __init__(self, values, device):
         self.values = values
@@ -338,7 +343,7 @@ class Rows:
 
 
 def auto_steps(norm, slopes, radius, step, max_iter):
-    """The length of each row's step: falling linearly to 0, all of them four times the bound."""
+    """The length of each row's step; over all steps the lengths sum to four times the bound."""
     length = 8 * radius / max_iter * (1 - step / max_iter)
     if norm == "l2,1":
         return slopes / slopes.sum() * length
@@ -346,13 +351,13 @@ def auto_steps(norm, slopes, radius, step, max_iter):
 
 
 def times(rows, factors):
-    """Rows, each multiplied by a number of its own."""
+    """Multiply each row by its own factor."""
     factors = torch.as_tensor(factors, dtype=rows.dtype, device=rows.device)
     return rows * factors.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def drop_outward(gradient, position, box):
-    """The gradient without the components that point out of the box from a side of it."""
+    """Set to 0 the gradient's components that point out of the box at one of its sides."""
     low, high = box
     outward = ((position <= low) & (gradient < 0)) | ((position >= high) & (gradient > 0))
     return gradient.masked_fill(outward, 0)

@@ -24,8 +24,8 @@ def row_norms(delta):
 def project_l21(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
 
-    Every row keeps its direction, and its norm is lowered by one threshold for all (not below 0):
-    the projection of the row norms onto the l1 ball [1]_. The budget of regime A.
+    This is the budget of regime A. Every row keeps its direction. One threshold is subtracted from
+    all row norms (none falls below 0): this projects the norms onto the l1 ball [1]_.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ def project_l21(delta: _Delta, radius: float) -> _Delta:
     Returns
     -------
     projected : ndarray or torch.Tensor of shape (n, ...)
-        A new array of the type and dtype of `delta`; equal to it inside the ball.
+        A new array of the type and dtype of `delta`; equal to `delta` if that is in the ball.
 
     Raises
     ------
     TypeError
-        If `delta` is no array or tensor of floats.
+        If `delta` is not an array or a tensor of floats.
     ValueError
         If `radius` is negative or not finite, or `delta` has NaN or infinity.
 
     Notes
     -----
-    O(n log n) in the rows n. Where rounding to the dtype could leave the ball, the rows are shrunk
-    by one unit of its precision.
+    The time is O(n log n) for n rows. Rows whose norm is lowered are shrunk by one further unit of
+    the dtype's precision, so that rounding does not leave the ball.
 
     References
     ----------
@@ -70,7 +70,7 @@ def project_l21(delta: _Delta, radius: float) -> _Delta:
 def project_l2inf(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,inf ball: the nearest delta' with every ||delta'_i||_2 <= radius.
 
-    The budget of regime B.
+    This is the budget of regime B.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def project_l2inf(delta: _Delta, radius: float) -> _Delta:
     Raises
     ------
     TypeError
-        If `delta` is no array or tensor of floats.
+        If `delta` is not an array or a tensor of floats.
     ValueError
         If `radius` is negative or not finite, or `delta` has NaN or infinity.
 
@@ -104,28 +104,28 @@ def project_l2inf(delta: _Delta, radius: float) -> _Delta:
 
 PROJECTIONS = {"l2,1": project_l21, "l2,inf": project_l2inf}
 
-# A sum of norms that is off by less is inside: a projection stays where it is if projected again.
+# Norms up to this factor over the radius count as inside, so that projecting twice changes nothing.
 _ROUNDING = 1 + 1e-12
 
 
 def lower_l21(norms, radius):
-    """What the projection makes of row norms: onto {t >= 0, sum t <= radius}."""
+    """The row norms after projection onto {t >= 0, sum t <= radius}."""
     if norms.sum() <= radius * _ROUNDING:
         return norms
     if radius == 0:
         return np.zeros_like(norms)
     ordered = np.sort(norms)[::-1]
     count = np.arange(1, len(norms) + 1)
-    # v - (mean - radius / k), in this order: a small radius would vanish in the mean.
+    # In this order, (v - mean) + radius / k: a small radius would vanish in mean - radius / k.
     means = np.cumsum(ordered) / count
     last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
     lowered = np.maximum(norms - means[last] + radius / count[last], 0)
-    # Of a radius far smaller than the norms the differences keep few digits.
+    # If the radius is far smaller than the norms, the differences have few correct digits.
     return lowered * min(1.0, radius / lowered.sum())
 
 
 def lower_l2inf(norms, radius):
-    """What the projection makes of row norms: each at most the radius."""
+    """The row norms after projection: each at most the radius."""
     return np.where(norms <= radius * _ROUNDING, norms, radius)
 
 
@@ -133,10 +133,10 @@ LOWERINGS = {"l2,1": lower_l21, "l2,inf": lower_l2inf}
 
 
 def factors_of(target, norms, info):
-    """Factors that lower row norms to `target`; 1, exactly, for those that keep theirs.
+    """Factors that lower row norms to `target`; exactly 1 for a row that keeps its norm.
 
-    Shrunk by one unit of precision, so that rounding the rows does not leave the ball; 0 where the
-    dtype (`info`, its finfo) has no precision left.
+    Other factors are one unit of precision smaller, so that rounding the rows does not leave the
+    ball, and 0 where they are too small for the dtype, whose `finfo` is `info`.
     """
     lowered = target < norms
     factors = np.ones(len(norms))
@@ -161,7 +161,7 @@ def _check(delta, radius):
 
 
 def _scale(delta, target, norms):
-    """Rows of `delta` with norms lowered to `target`; those that keep theirs stay bit for bit."""
+    """Scale rows to the norms `target`; a row that keeps its norm stays the same bit for bit."""
     shape = (len(norms),) + (1,) * (delta.ndim - 1)
     if isinstance(delta, torch.Tensor):
         factors = factors_of(target, norms, torch.finfo(delta.dtype))

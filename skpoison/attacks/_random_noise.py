@@ -6,29 +6,29 @@ from ._base import BaseFeatureAttack
 
 
 class RandomNoise(BaseFeatureAttack):
-    """The control of an attack on features: the same budget, spent in random directions.
+    """The control for attacks on features: the same budget, spent in random directions.
 
-    Each row moves along a direction drawn uniformly from the sphere, as far as its norm says once
-    the box has clipped it. An attack is worth its name only if it hurts more than this.
+    Each row moves in a direction drawn uniformly from the sphere, so far that its perturbation has
+    the wanted norm after clipping. An attack is worth its name only if it hurts more than this.
 
     Parameters
     ----------
     norm : {"l2,1", "l2,inf"}, default="l2,1"
-        The norm that is bounded, as in `CleanLabelPGA`. With "l2,1" all rows get an equal share.
+        Which norm is bounded, as in `CleanLabelPGA`. With "l2,1" all rows get an equal share.
     budget : float, default=300.0
         The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
     clip : tuple of (float, float) or None, default=(0.0, 1.0)
         The box in which X lies and must stay; None: no box.
     norms : array-like of shape (n,), default=None
-        Norm that each row's perturbation has after clipping, such as the `perturbation_norms_` of
-        an attack; then `norm` and `budget` only say how it is accounted, and must allow it.
+        The norm of each row's perturbation after clipping, for instance the `perturbation_norms_`
+        of an attack. They must keep to `budget`. None: every row gets the same norm.
     random_state : int, RandomState instance or None, default=None
         Seeds the directions.
 
     Attributes
     ----------
     budget_, budget_spent_ : float
-        The bound in absolute terms, and what was used of it.
+        The bound in absolute terms, and how much of it was used.
     perturbation_norms_ : ndarray of shape (n,)
         Euclidean norm of each row's perturbation.
     classes_ : ndarray of shape (n_classes,)
@@ -42,9 +42,9 @@ class RandomNoise(BaseFeatureAttack):
 
     Notes
     -----
-    A row too close to its box for its norm along the drawn direction is sent towards the far sides
-    of the box, with the drawn proportions: any norm that another perturbation reached inside the
-    box can be reached so.
+    A row may be too close to the sides of the box to reach its norm in the drawn direction. Then
+    each feature moves towards the farther side of the box, by the drawn amounts. In this way any
+    norm that some perturbation reaches inside the box can be reached.
 
     Examples
     --------
@@ -83,10 +83,11 @@ class RandomNoise(BaseFeatureAttack):
                 f"`norms` must have one value for each of the {len(X)} rows of X, "
                 f"got shape {norms.shape}"
             )
-        if not np.isfinite(norms).all() or (norms < 0).any():
-            raise ValueError("`norms` must be finite and >= 0, got others")
+        bad = ~np.isfinite(norms) | (norms < 0)
+        if bad.any():
+            raise ValueError(f"`norms` must be finite and >= 0, got {norms[bad][0]}")
         used = norms.sum() if self.norm == "l2,1" else norms.max()
-        # The norms of an attack use its budget up, to float rounding.
+        # The norms of an attack may exceed its budget by float rounding.
         if used > self._radius(len(X)) * (1 + 1e-5):
             raise ValueError(
                 f"`norms` must keep to `budget` = {self.budget} ({self._radius(len(X))} in "
@@ -108,7 +109,7 @@ class RandomNoise(BaseFeatureAttack):
             delta = direction * target[:, np.newaxis]
         else:
             delta = _move_in_box(flat, direction, target, self._box(X))
-        delta[target == 0] = 0  # Exactly: such a row is not poisoned.
+        delta[target == 0] = 0  # Exactly 0, so that the row does not count as poisoned.
         return delta.reshape(X.shape)
 
 

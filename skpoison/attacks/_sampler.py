@@ -4,17 +4,17 @@ from .._typing import Attack, Rows
 
 
 class SamplerMixin:
-    """What imbalanced-learn's Pipeline calls, for attacks that change labels."""
+    """The method `fit_resample` of imbalanced-learn, for attacks that change labels."""
 
     def fit_resample(self: Attack, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
-        """Run the attack: `poison` under the name that imbalanced-learn's Pipeline calls.
+        """Run the attack, as `poison` does. imbalanced-learn's Pipeline calls this method.
 
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, c, h, w)
-            Training rows.
+            Clean training rows.
         y : array-like of shape (n,)
-            Clean labels.
+            Their labels.
 
         Returns
         -------

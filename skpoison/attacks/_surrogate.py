@@ -1,4 +1,4 @@
-"""The clean model that an attack looks at: what it scores, differentiably where that is asked."""
+"""The surrogate, a model of the clean data: its logits, parameters and scores for an attack."""
 
 import numpy as np
 import torch
@@ -10,18 +10,18 @@ from .._seeding import seed_estimator
 from .._validation import encode_labels, without_names
 from ._base import parts_of
 
-# What may be the matter with one that an attack finds no use for.
+# The end of a warning: why a surrogate can be useless to an attack.
 FLAT = (
-    "as if it told one class with certainty whatever the features. It may need scaled features, or "
-    "training."
+    "as if it predicted one class with certainty for all features. It may need scaled features or "
+    "more training."
 )
 
 
 def fit_surrogate(surrogate, X, y, random_state, *, differentiable=True):
-    """Fit a clone of `surrogate` (a FrozenEstimator stays as it is) on the clean data.
+    """Fit a clone of `surrogate` on the clean data; a FrozenEstimator stays as it is.
 
-    Returns the fitted surrogate and the index of each label in its classes. Unless it need not be
-    `differentiable`, one that `logits_of` does not know is refused.
+    Returns the fitted surrogate and the index of each label in its classes. With `differentiable`
+    it raises for a surrogate that `logits_of` cannot handle.
     """
     if isinstance(surrogate, type) or not hasattr(surrogate, "fit"):
         raise TypeError(f"`surrogate` must be a classifier, got {surrogate!r}")
@@ -35,10 +35,10 @@ def fit_surrogate(surrogate, X, y, random_state, *, differentiable=True):
 
 
 def logits_of(surrogate, X):
-    """A function from a tensor of rows like X to logits (n, n_classes), differentiable.
+    """Return a differentiable function from a tensor of rows like X to logits (n, n_classes).
 
-    A surrogate with a method `logits` is taken at its word; of a linear scikit-learn classifier the
-    coefficients are, after a check on rows of X that they are all there is to its decision.
+    If the surrogate has a method `logits`, this is the function. A linear scikit-learn classifier
+    is computed from its coefficients, after a check on rows of X that these give its decision.
     """
     if hasattr(surrogate, "logits"):
         return surrogate.logits
@@ -57,7 +57,7 @@ def logits_of(surrogate, X):
 
 
 def parameters_of(surrogate, logits):
-    """The tensors whose gradients train the surrogate; `logits` is what `logits_of` made of it."""
+    """The tensors that training the surrogate changes; `logits` is the result of `logits_of`."""
     module = logits if isinstance(logits, torch.nn.Module) else getattr(surrogate, "module_", None)
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
@@ -71,9 +71,9 @@ def parameters_of(surrogate, logits):
 
 
 def scores_of(surrogate, X):
-    """How a surrogate scores each class for each row of X, (n, n_classes), in float64.
+    """Return the surrogate's score of each class for each row of X, (n, n_classes), in float64.
 
-    Of what it has the first: logits, a decision function, or probabilities, of which the logarithm.
+    Scores are its logits, else its decision function, else the logarithms of its probabilities.
     """
     with without_names():
         return _scores_of(surrogate, X)
@@ -114,7 +114,7 @@ def _scores_of(surrogate, X):
 
 
 class _LinearLogits(torch.nn.Module):
-    """What a linear scikit-learn classifier computes, by its coefficients."""
+    """The logits of a linear scikit-learn classifier, computed from its coefficients."""
 
     def __init__(self, surrogate):
         super().__init__()
@@ -129,12 +129,13 @@ class _LinearLogits(torch.nn.Module):
         scores = rows.reshape(len(rows), -1) @ self.weight.to(rows).T + self.bias.to(rows)
         if scores.shape[1] > 1:
             return scores
-        # Of two classes scikit-learn scores the second; softmax of (0, f) is the sigmoid of f.
+        # With two classes scikit-learn gives one score f, of the second class. The logits (0, f)
+        # have the same probabilities: their softmax is (1 - sigmoid(f), sigmoid(f)).
         return torch.cat([torch.zeros_like(scores), scores], dim=1)
 
 
 def _rows_for(surrogate, X):
-    """Rows as the surrogate takes them: scikit-learn's own know flat rows only."""
+    """Rows in the shape that the surrogate takes: flat for scikit-learn's own classifiers."""
     return X if hasattr(surrogate, "logits") else X.reshape(len(X), -1)
 
 

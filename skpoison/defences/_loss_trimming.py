@@ -20,20 +20,21 @@ from .._validation import (
 
 
 class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Iterative trimmed loss: train, drop the rows of the largest loss, train anew.
+    """Iterative trimmed loss: train, drop the rows with the largest losses, train anew.
 
-    A net learns most rows before it learns the few whose label is wrong: what has a large loss
-    after training is suspect [1]_. It promises nothing: for a certificate see `PartitionEnsemble`.
+    A net learns most rows before it learns the few whose label is wrong. So rows with a large loss
+    after training are suspect [1]_. This defence promises nothing; `PartitionEnsemble` has a
+    certificate.
 
     Parameters
     ----------
     estimator : classifier
-        What is trained, cloned in each round; must have `predict_proba`. One that fits every row,
-        wrong labels included, has no large losses to drop: stop its training early.
+        The classifier to train, with `predict_proba`; each round trains a clone. If it fits every
+        row, wrong labels included, no row has a large loss: then stop its training early.
     fraction : float, default=0.1
-        Share of the rows to leave out, >= 0 and < 1: a bound on how many are poisoned.
+        Share of the rows to leave out, >= 0 and < 1. Choose an upper bound on the poisoned share.
     n_rounds : int, default=3
-        How often to choose rows and train anew, after the first training on all rows.
+        How often rows are chosen and a clone is trained on them, after a first one on all rows.
     random_state : int, RandomState instance or None, default=None
         Seeds every nested `random_state` that is None, anew in each round.
 
@@ -42,7 +43,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     estimator_ : classifier
         The classifier of the last round.
     kept_indices_ : ndarray of int of shape (n_kept,)
-        The rows that it was trained on, in ascending order.
+        The rows on which `estimator_` was trained, in ascending order.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     n_features_in_ : int
@@ -54,8 +55,9 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    Kept are the n - floor(fraction n) rows of least cross-entropy (of equal ones the first), and of
-    each class the row of least loss whatever that is, so that no class goes missing.
+    A round keeps the n - floor(fraction n) rows with the smallest cross-entropy; ties go to the
+    first rows. It also keeps the row with the smallest loss of each class, so that no class is
+    lost.
 
     References
     ----------
@@ -90,7 +92,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on all rows, then in each round on those of least loss.
+        """Train on all rows, then in each round on the rows with the smallest losses.
 
         Parameters
         ----------
@@ -108,7 +110,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If a parameter is out of its range, or X or y cannot be used.
         TypeError
-            If `estimator` is no classifier with `predict_proba`.
+            If `estimator` is not a classifier with `predict_proba`.
         """
         fraction = check_real(self.fraction, "fraction", low=0)
         if not fraction < 1:
@@ -129,7 +131,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 kept = _least(_losses(model, rows, labels), labels, n_kept)
                 model = self._fit_on(rows[kept], labels[kept], random_state)
             self.estimator_, self.kept_indices_ = model, kept
-            # The estimator may have been given classes, in an order of its own.
+            # The estimator may have a parameter `classes`, in an order of its own.
             self.classes_ = np.asarray(model.classes_)
         return self
 
@@ -179,12 +181,12 @@ def _losses(model, X, y):
     proba = np.asarray(model.predict_proba(X), dtype=np.float64)
     codes = encode_labels(y, np.asarray(model.classes_), "`estimator`")
     own = proba[np.arange(len(y)), codes]
-    # A net that diverged knows nothing: its NaNs are the largest losses.
+    # The NaNs of a net that diverged count as probability 0, the largest loss.
     return -np.log(np.maximum(np.nan_to_num(own), np.finfo(np.float64).tiny))
 
 
 def _least(losses, y, n_kept):
-    """The rows of least loss, and the best of each class, in ascending order."""
+    """Indices of the `n_kept` smallest losses and the smallest of each class, ascending."""
     order = np.argsort(losses, kind="stable")
     best = order[np.unique(y[order], return_index=True)[1]]
     return np.union1d(order[:n_kept], best)

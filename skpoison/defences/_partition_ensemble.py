@@ -23,26 +23,27 @@ MAX_ROWS = 1024
 class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Deep partition aggregation: a majority vote with a certificate against poisoning.
 
-    A hash of its features puts each training row into one of `n_partitions` partitions, and a clone
-    of `estimator` is trained on each. As a row that is inserted, removed or given another label
-    changes one partition, it changes one vote at most, and a prediction that leads by many votes
-    cannot change [1]_: `certify` says by how many rows.
+    A hash of its features puts each training row into one of `n_partitions` partitions. A clone of
+    `estimator` is trained on each partition, and the clones vote. If a row is inserted, removed or
+    relabelled, only one partition changes, so at most one vote changes. A prediction that leads by
+    many votes then stays [1]_: `certify` returns how many such changes it withstands.
 
     Parameters
     ----------
     estimator : classifier
-        What is trained on each partition, cloned. All that is fitted on data, a scaler say, belongs
-        into it (as a Pipeline): fitted before, on all rows, it would carry a row into every
-        partition.
+        The classifier of which a clone is trained on each partition. Every step that is fitted on
+        data, such as a scaler, must be part of it (as a Pipeline): a scaler fitted beforehand on
+        all rows would carry each row into every partition.
     n_partitions : int, default=50
-        Number of partitions. More of them are harder to outvote, and each sees fewer rows.
+        Number of partitions. With more of them a prediction can withstand more changed rows, but
+        each clone is trained on fewer rows.
     fused : bool, default=True
-        Whether to train the nets of a `NetClassifier` together (`skpoison.nets.fit_many`), which is
-        faster. Done on the CPU, for chains of linear layers and ReLUs: for others the rounding of a
-        net may depend on the nets beside it, and they are trained one by one.
+        Whether to train clones of a `NetClassifier` together (as `skpoison.nets.fit_many` does),
+        which is faster. This is done only on the CPU, for chains of linear layers and ReLUs. The
+        rounding of other nets may depend on the nets beside them, so they are trained one by one.
     random_state : int, RandomState instance or None, default=None
-        One draw of it, together with a partition's content, seeds every `random_state` nested in
-        the clone that is trained on it.
+        A number is drawn from it. This number and the content of a partition seed every
+        `random_state` in the clone that is trained on the partition.
 
     Attributes
     ----------
@@ -61,22 +62,23 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    The certificate rests on this: what a member predicts depends on the *set* of rows in its
-    partition, and on nothing else of the training set. Therefore
+    The certificate rests on one property: the predictions of a clone (a member of the ensemble)
+    depend on the *set* of rows in its partition, and on nothing else of the training set. Therefore
 
-    - the hash is of the features as numbers (BLAKE2b, without the label, not seeded); equal rows
+    - the hash (BLAKE2b, not seeded) is of the features as numbers, without the label; equal rows
       share a partition;
     - rows are sorted by their content, so that their order in X does not matter;
     - seeds come from the content of the partition;
-    - a member knows the labels of its own partition only: those of the whole training set would
-      tell it of the others. It votes for labels, not for positions;
+    - a member knows only the classes in its own partition, because a list of all classes would
+      depend on other partitions. It votes for a label, not for an index;
     - an empty partition does not vote, and one with rows of a single class votes for it;
-    - of equal numbers of votes the first label in sorted order wins;
-    - nets are trained together only where their bits are known not to depend on it, on one thread.
+    - if numbers of votes are equal, the first label in sorted order wins;
+    - nets are trained together, on one thread, only if this is known not to change their bits.
 
-    It holds for training sets of the same number of features and dtype, for an `estimator` whose
-    fit is a function of rows, labels and seed, and for training that succeeds: an inserted row that
-    makes a fit fail (too large for a float32, say) is an error, not another prediction.
+    The certificate compares training sets of the same number of features and dtype. It needs an
+    `estimator` whose fit is a function of rows, labels and seed. It is about training that
+    succeeds: an inserted row that makes a fit fail (because it is too large for a float32, say)
+    raises an error, and does not count as another prediction.
 
     References
     ----------
@@ -130,7 +132,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If a parameter is out of its range, or X or y cannot be used.
         TypeError
-            If `estimator` is no classifier.
+            If `estimator` is not a classifier.
         """
         n_partitions = check_int(self.n_partitions, "n_partitions", low=1)
         check_bool(self.fused, "fused")
@@ -140,19 +142,19 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             rows = without_signed_zeros(check_rows(self, X, reset=True))
             labels, classes = check_labels(y, len(rows), min_classes=1)
             parts = split_by_content(rows, labels, n_partitions)
-            # The same base for every training set: the draw does not look at the data.
+            # The draw does not depend on the data, so every training set has the same base.
             base = int(check_random_state(self.random_state).randint(2**31 - 1))
             self.estimators_ = self._fit_members(
                 [(rows[part], labels[part]) for part in parts], base
             )
-            # A NetClassifier may have been given classes that no row has.
+            # A NetClassifier may have a parameter `classes` with labels that no row has.
             found = [member.classes_ for member in self.estimators_ if member is not None]
             self.classes_ = np.unique(np.concatenate([classes, *found]))
             self.partition_sizes_ = np.array([len(part) for part in parts])
         return self
 
     def _fit_members(self, data, base):
-        """A fitted member for each (X, y), each from its own data alone."""
+        """Fit a member for each (X, y), from this data alone; None for an empty partition."""
         members = [None] * len(data)
         nets, places = [], []
         together = self.fused and is_independent_in_a_stack(self.estimator, data[0][0].shape[1:])
@@ -187,14 +189,15 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         votes : ndarray of int of shape (n, n_classes)
-            In the order of `classes_`. Rows sum to the number of partitions that are not empty.
+            In the order of `classes_`. The votes of a row sum to the number of partitions that are
+            not empty.
         """
         check_is_fitted(self)
         return self._count(check_rows(self, X, reset=False))
 
     def _count(self, X):
         votes = np.zeros((len(X), len(self.classes_)), dtype=np.int64)
-        # A few rows at a time for all members: they stay in the cache.
+        # All members predict a few rows at a time, so that these stay in the cache.
         for start in range(0, len(X), MAX_ROWS):
             part = X[start : start + MAX_ROWS]
             tensor = torch.tensor(part)
@@ -206,7 +209,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return votes
 
     def predict(self, X: ArrayLike) -> Array:
-        """Predict the label with most votes; of equal numbers, the first in sorted order.
+        """Predict the label with the most votes; if numbers are equal, the first in sorted order.
 
         Parameters
         ----------
@@ -221,7 +224,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.classes_[votes.argmax(axis=1)]
 
     def predict_proba(self, X: ArrayLike) -> Array:
-        """Return the share of the votes that each class has.
+        """Return the share of votes for each class.
 
         Parameters
         ----------
@@ -237,7 +240,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return votes / votes.sum(axis=1, keepdims=True)
 
     def certify(self, X: ArrayLike) -> Array:
-        """Return how many changes of the training set provably leave each prediction as it is.
+        """Return how many changes of the training set each prediction provably withstands.
 
         Parameters
         ----------
@@ -247,10 +250,10 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         radius : ndarray of int of shape (n,)
-            After any `radius` changes, each a row inserted, a row removed or a label changed (to
-            any label, a new one included), the ensemble fitted with the same parameters and seed
-            predicts the same for this X. A row whose features change counts as two: one removed,
-            one inserted.
+            A change is a row inserted, a row removed, or a label changed to any label, old or new.
+            After up to `radius` changes an ensemble fitted with the same parameters and seed makes
+            the same prediction. A row whose features change counts as two changes: one row removed
+            and one inserted.
         """
         return certified_radius(self.votes(X))
 
@@ -259,7 +262,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _predict(member, X, tensor):
-    """The labels of rows; of a plain net without its batches, which may be of a few rows."""
+    """Predict the labels of rows. A plain net takes them at once, not in its small batches."""
     if type(member) is not NetClassifier or np.abs(X).max() > np.finfo(np.float32).max:
         return member.predict(X)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Partitions of a training set in which each row has its place by itself."""
+"""Partitions of a training set: the features of a row alone decide its partition."""
 
 from hashlib import blake2b
 
@@ -6,21 +6,21 @@ import numpy as np
 
 
 def without_signed_zeros(X):
-    """A copy of X in which equal rows have equal bytes: -0.0 is 0.0."""
+    """A copy of X with 0.0 for -0.0, so that equal rows have equal bytes."""
     return X + X.dtype.type(0)
 
 
 def bytes_of_rows(X):
-    """The bytes of each row, the same whatever float dtype holds its values."""
+    """The bytes of each row as float64, so that they do not depend on the dtype of X."""
     return [row.astype("<f8").tobytes() for row in X]
 
 
 def split_by_content(X, y, n_partitions):
-    """Indices of the rows of each partition, sorted by content.
+    """Return the indices of the rows of each partition, sorted by their content.
 
-    The place of a row depends on its features alone, and not on labels, order or other rows: a
-    changed label stays in its partition. Within one the order depends on the rows alone, however
-    they stood in X.
+    The partition of a row depends on its features alone, not on labels, order or other rows. So a
+    row whose label changes stays in its partition. The order within a partition depends on the
+    content of its rows, not on their order in X.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def split_by_content(X, y, n_partitions):
     Returns
     -------
     parts : list of ndarray of int
-        One a partition; some may be empty.
+        One array for each partition; some may be empty.
     """
     keys = list(zip(bytes_of_rows(X), map(_word, y.tolist()), strict=True))
     parts = [[] for _ in range(n_partitions)]
@@ -45,12 +45,15 @@ def split_by_content(X, y, n_partitions):
 
 
 def _word(label):
-    """A label in words, the same for a bool, int and float: one label decides what all are."""
+    """A label as text: 1, 1.0 and True give the same text, the string "1" gives another.
+
+    One label of another type changes the dtype of all labels of y; their text must not change.
+    """
     return repr(label if isinstance(label, str) else int(label))
 
 
 def seed_of(X, y, base):
-    """A seed from the content of a partition, in its order, and the number `base` alone."""
+    """A seed that depends only on the number `base` and the rows and labels, in this order."""
     digest = blake2b(str(base).encode(), digest_size=4)
     for row, label in zip(bytes_of_rows(X), y.tolist(), strict=True):
         digest.update(row)

@@ -1,27 +1,26 @@
-"""What the votes of an ensemble say, and how many of them may change before it says another."""
+"""The certificate of a vote: how many voters may change before the winner changes."""
 
 import numpy as np
 
 
 def certified_radius(votes):
-    """How many partitions may change in any way without changing who wins each row.
+    """Return how many partitions may change in any way without changing the winner of each row.
 
     Parameters
     ----------
     votes : ndarray of int of shape (n, n_classes)
-        Votes for each class, in sorted order. Of equal numbers the first class wins.
+        Votes for each class, in sorted order. If numbers are equal, the first class wins.
 
     Returns
     -------
     radius : ndarray of int of shape (n,)
-        A changed partition takes a vote from the winner and gives it to another class, at worst:
-        half of the winner's lead. One of the others may be a class that no training row has yet and
-        that comes first in the order.
+        Half of the winner's lead, because at worst a changed partition takes one vote from the
+        winner and gives it to another class. The other class may be one that no training row has
+        yet, and that comes first in the order.
     """
     rows, winners = np.arange(len(votes)), votes.argmax(axis=1)
     most = votes[rows, winners]
-    # What each class needs to overtake: a class before the winner needs as many votes, one after
-    # it needs one more.
+    # A class before the winner overtakes it with as many votes, a class after it needs one more.
     strength = votes + (np.arange(votes.shape[1]) < winners[:, np.newaxis])
-    strength[rows, winners] = 1  # The class that no row has yet.
+    strength[rows, winners] = 1  # A class that no row has yet: 0 votes, first in the order.
     return (most - strength.max(axis=1)) // 2

@@ -1,4 +1,4 @@
-"""Torch modules, those of the paper with their `width`: nothing else than layers."""
+"""Torch modules for `NetClassifier`: the nets of the paper, and simple ones."""
 
 from ._alexnet import AlexNet
 from ._cifar import CifarConvNet

@@ -4,10 +4,10 @@ from torch import Tensor, nn
 class AlexNet(nn.Module):
     """AlexNet for 32x32 colour images: five convolutions and three fully connected layers.
 
-    The channels, dropout and layers of [1]_, with the kernels that its ports to CIFAR-10 use: 3x3
-    throughout, the first with stride 2, and 2x2 max-pooling after the first, second and fifth,
-    which leaves 256 channels of 2x2. Dropout (rate 0.5) stands before the first and the second
-    fully connected layer.
+    Channels, dropout and layers are as in [1]_. Kernels are as in common ports to CIFAR-10: all are
+    3x3, the first has stride 2, and 2x2 max-pooling follows the first, second and fifth
+    convolution. This leaves 256 channels of 2x2. Dropout (rate 0.5) stands before the first and the
+    second fully connected layer.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class AlexNet(nn.Module):
 
     Notes
     -----
-    [2]_ takes it as victim and as surrogate on CIFAR-10 and names its layout only by a citation
-    (Luo, 2018), so that the layout here is a choice: the one that is in general use. It has 23
-    million parameters; as a surrogate (evaluation mode) dropout is off.
+    [2]_ uses an AlexNet as victim and as surrogate on CIFAR-10, but gives its layout only by a
+    citation (Luo, 2018). The layout here is our choice, the one in general use. It has 23 million
+    parameters. In a surrogate, which is in evaluation mode, dropout is off.
 
     References
     ----------

@@ -8,8 +8,8 @@ class CifarConvNet(nn.Module):
 
     Two convolutions [3, 6, 5] and [6, 16, 5] (input channels, output channels, kernel), each
     followed by ReLU and 2x2 max-pooling, then three fully connected layers [400, 120],
-    [120, width] and [width, n_classes] with ReLU between (Section 5 of [1]_). The text names no
-    pooling here, but 400 inputs are 16 channels of 5x5, which is what two poolings leave.
+    [120, width] and [width, n_classes] with ReLU between (Section 5 of [1]_). The paper does not
+    mention the pooling here. But 400 inputs are 16 channels of 5x5, which two poolings leave.
 
     Parameters
     ----------

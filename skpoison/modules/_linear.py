@@ -13,8 +13,8 @@ class Linear(nn.Sequential):
 
     Notes
     -----
-    Inside `NetClassifier` both are learned from the data. This is the linear model of Sections 2
-    and 5 of [1]_. An `nn.Sequential` without a forward of its own, like `MLP`.
+    Inside `NetClassifier` both parameters are set from the data. This is the linear model of
+    Sections 2 and 5 of [1]_. Like `MLP` it is an `nn.Sequential` without a `forward` of its own.
 
     References
     ----------

@@ -19,10 +19,10 @@ class MLP(nn.Sequential):
 
     Notes
     -----
-    Inside `NetClassifier`, `n_features` and `n_classes` are learned from the data, and a study of
-    capacity varies ``module__width``. Weights start as PyTorch initialises them, as in Section 5
-    of [1]_. As an `nn.Sequential` without a forward of its own it is known to be a chain of layers,
-    whose steps `NetClassifier` and `fit_many` take without autograd.
+    Inside `NetClassifier`, `n_features` and `n_classes` are set from the data, and a study of
+    capacity varies ``module__width``. Weights have PyTorch's initial values, as in Section 5 of
+    [1]_. The class is an `nn.Sequential` without a `forward` of its own. So `NetClassifier` and
+    `fit_many` know that it is a chain of layers, and can train it without autograd.
 
     References
     ----------

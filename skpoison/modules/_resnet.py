@@ -5,10 +5,10 @@ from torch.nn import functional as F
 class ResNet18(nn.Module):
     """ResNet-18 for 32x32 colour images: four stages of two residual blocks each.
 
-    The blocks and widths (64, 128, 256, 512) of [1]_, with the stem in general use on CIFAR-10: one
-    3x3 convolution of stride 1 and no max-pooling, so that the stages see 32x32, 16x16, 8x8 and
-    4x4. Shortcuts that change the shape are 1x1 convolutions with batch normalisation; average
-    pooling and one fully connected layer end it.
+    The blocks and widths (64, 128, 256, 512) are as in [1]_. The first layer is the one in general
+    use on CIFAR-10: a 3x3 convolution of stride 1, without max-pooling, so that the stages
+    see 32x32, 16x16, 8x8 and 4x4. Shortcuts that change the shape are 1x1 convolutions with batch
+    normalisation. The last layers are average pooling and one fully connected layer.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ class ResNet18(nn.Module):
 
     Notes
     -----
-    [2]_ (Appendix A) takes it as a victim on CIFAR-10 and does not print its layout: the one here
-    is a choice. It has 11 million parameters. As a surrogate (evaluation mode) its batch
-    normalisation is fixed at the running statistics of its training.
+    [2]_ (Appendix A) uses a ResNet-18 as victim on CIFAR-10 and does not print its layout; the
+    layout here is our choice. It has 11 million parameters. In a surrogate, which is in evaluation
+    mode, batch normalisation uses the running statistics of the training.
 
     References
     ----------
@@ -84,7 +84,7 @@ class _Block(nn.Module):
 
 
 def _convolution(fan_in, fan_out, kernel=3, stride=1):
-    """A convolution that keeps the size (but for its stride), and batch normalisation."""
+    """A convolution that keeps the size of images (unless it has a stride), and batch norm."""
     padding = kernel // 2
     return (
         nn.Conv2d(fan_in, fan_out, kernel, stride=stride, padding=padding, bias=False),

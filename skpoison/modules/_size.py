@@ -1,4 +1,4 @@
-"""The one rule for the numbers of units and layers."""
+"""The check of numbers of units and layers."""
 
 from numbers import Integral
 from typing import Any

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 class TwoLayerReLU(nn.Module):
     """The two-layer net of the paper's theory: f(x) = (1/sqrt(m)) sum_s a_s relu(<w_s, x>).
 
-    The signs a_s are drawn from {-1, 1} and stay fixed, the weights w_s start from N(0, I) and are
-    trained; there are no biases (Section 3 of [1]_).
+    The signs a_s are drawn from {-1, 1} and stay fixed. The weights w_s start from N(0, I) and are
+    trained. There are no biases (Section 3 of [1]_).
 
     Parameters
     ----------
     n_features : int
-        d, features in a row: the product of the trailing axes of X.
+        Features in a row, the paper's d: the product of the trailing axes of X.
     width : int, default=100
-        m, hidden units.
+        Hidden units, the paper's m.
     n_classes : int, default=2
         Must be 2.
 
@@ -33,10 +33,10 @@ class TwoLayerReLU(nn.Module):
 
     Notes
     -----
-    The logits are [0, f], so that cross-entropy is the logistic loss log(1 + exp(-y f)) with y = -1
-    for the first class and 1 for the second. Inside `NetClassifier`, `n_features` and `n_classes`
-    are learned from the data; the training of Section 3 is one pass, one row at a time, with the
-    steps of `skpoison.theory.step_size`, on rows of norm 1.
+    The logits are [0, f]. So the cross-entropy is the logistic loss log(1 + exp(-y f)), where y is
+    -1 for the first class and 1 for the second. Inside `NetClassifier`, `n_features` and
+    `n_classes` are set from the data. Section 3 trains on rows of norm 1, in one pass, one row at a
+    time, with the step `skpoison.theory.step_size`.
 
     References
     ----------

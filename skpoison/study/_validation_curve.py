@@ -16,17 +16,10 @@ from sklearn.utils import indexable
 
 from .._threads import one_thread
 from .._typing import Array, Classifier
-<<<<<<< HEAD
-from ..nets import NetClassifier, fit_many
-from ..nets.stacks import is_worth_a_stack
-from ._poisoned import PoisonedClassifier
-from ._tasks import take
-=======
 from ..nets import NetClassifier
 from ..nets.stacks import is_worth_a_stack
 from ._poisoned_classifier import PoisonedClassifier, poison_once
 from .engine import FitTask, StackTask, run_tasks, take
->>>>>>> study
 
 
 def validation_curve(

@@ -1,4 +1,4 @@
-"""Checks for attacks that others write."""
+"""Checks for attacks of your own."""
 
 from ._check_attack import check_attack
 

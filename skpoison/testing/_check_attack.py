@@ -1,4 +1,4 @@
-"""The suite: which checks an attack is put to, and on what."""
+"""The function `check_attack`: which checks it runs, and on what data."""
 
 import importlib.util
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from .._seeding import seed_estimator
 from .._typing import Array, Attack, Classifier
 from .._validation import check_bool, check_labels
-from ._checks import (
+from ._requirements import (
     ALWAYS,
     check_effective,
     check_frames,
@@ -33,47 +33,51 @@ def check_attack(
     idle: str | dict[str, Any] | None = "auto",
     effective: bool = True,
 ) -> list[str]:
-    """Check that an attack keeps to what skpoison and scikit-learn expect of one.
+    """Check that an attack keeps the rules that skpoison and scikit-learn rely on.
 
-    What `sklearn.utils.estimator_checks.check_estimator` is for estimators: the caller's data stay
-    as they are; rows keep number and dtype; labels are of any kind; a budget of 0 changes nothing,
-    the order of the rows included; equal seeds give equal bytes; global generators are left alone;
-    budget and box hold; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; data
-    that cannot be used are refused; and the attack hurts more than noise.
+    It is for attacks what `sklearn.utils.estimator_checks.check_estimator` is for estimators. It
+    checks that the caller's data stay unchanged; rows keep number and dtype; labels may be of any
+    kind; a budget of 0 changes nothing, not even the order of the rows; equal seeds give equal
+    bytes; global random generators stay unchanged; budget and box hold; clone, pickle, DataFrames,
+    pipelines and `PoisonedClassifier` work; unusable data raise a ValueError; and the attack hurts
+    more than noise.
 
     Parameters
     ----------
     attack : attack or callable
-        An instance, cloned and seeded by each check, with a budget at which it is meant to hurt. Or
-        a function of (X, y) that makes one, where parameters hold rows or labels, as a target does.
+        An instance, with a budget at which it is meant to hurt. Each check clones and seeds it. If
+        its parameters hold rows or labels (a target, for instance), pass a function of (X, y) that
+        makes the attack for the data of a check.
     X : array-like of shape (n, d) or (n, c, h, w), default=None
         Rows to attack; None: 500 of scikit-learn's digits, scaled to [0, 1].
     y : array-like of shape (n,), default=None
-        Their labels; given together with X.
+        Their labels. X and y must be given together.
     victim : classifier, default=None
-        What is trained on poisoned rows; None: a logistic regression.
+        The classifier to train on poisoned rows; None: a logistic regression.
     idle : "auto", dict or None, default="auto"
         Parameters under which the attack does nothing. "auto" sets every ``budget`` and ``rate``,
-        nested ones included, to 0. None: there are no such parameters, and this is not checked.
+        nested ones included, to 0. None: there are no such parameters, and the check is left out.
     effective : bool, default=True
-        Whether to check that it hurts more than noise: over 5 folds, the score on clean rows must
-        lie under that of a control, with a corrected paired 95% interval [1]_. The control is the
-        victim trained on noise with the same norm of every row (`RandomNoise`) or, if labels are
-        attacked, on clean data. False for what is itself a control.
+        Whether to check that the attack hurts more than noise. Over 5 folds the victim must score
+        lower on clean rows than a control does, and a corrected paired 95% interval [1]_ of the
+        difference must exclude 0. The control is the same classifier, trained on rows with random
+        noise of the same norms (`RandomNoise`) or, if the attack changes labels, on clean data. Set
+        it to False for an attack that is itself a control.
 
     Returns
     -------
     passed : list of str
-        Names of the checks that were run. Those of DataFrames need pandas.
+        Names of the checks that were run. Without pandas `check_frames` is left out.
 
     Raises
     ------
     AssertionError
-        If a check fails; it says what an attack must do and what this one did.
+        If a check fails. The message says what an attack must do and what this attack did.
     TypeError
         If `attack` is neither an attack nor a function.
     ValueError
-        If `idle` is "auto" and there is neither budget nor rate, or one of X and y is missing.
+        If `idle` is "auto" and the attack has neither a `budget` nor a `rate`, or if only one of X
+        and y is given.
 
     References
     ----------
@@ -120,7 +124,7 @@ def check_attack(
 
 @dataclass
 class Case:
-    """An attack, and what it is tried on."""
+    """An attack, and the data and victim on which it is checked."""
 
     attack: object
     make: object
@@ -131,7 +135,7 @@ class Case:
 
     @property
     def data(self):
-        """X and y as an attack that changes nothing returns them: integers become floats."""
+        """X and y as an idle attack must return them: integers become floats."""
         is_float = self.X.dtype.kind == "f"
         dtype = self.X.dtype if is_float else np.result_type(self.X.dtype, np.float32)
         return self.X.astype(dtype, copy=False), self.y

@@ -1,4 +1,4 @@
-"""Sections 2 to 4 of the paper as functions: what its theorems promise, and whether it holds."""
+"""Sections 2 to 4 of the paper as functions: its theorems, and simulations that test them."""
 
 from ._adversaries import (
     constant_perturbation,

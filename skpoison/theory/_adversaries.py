@@ -1,4 +1,4 @@
-"""Ready adversaries for a PoisonedOracle: each maps a query to a perturbation of its gradient."""
+"""Adversaries for a `PoisonedOracle`: each maps a query to a perturbation of its gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_real
-from ._checks import check_vectors
+from ._arguments import check_vectors
 
 
 def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., Any]:
@@ -16,7 +16,7 @@ def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., An
     Parameters
     ----------
     direction : array-like of shape (d,)
-        Where it points; not 0. SGD is pushed the other way.
+        Direction of the perturbation; not 0. SGD is pushed in the opposite direction.
     norm : float
         Its Euclidean norm, >= 0.
 
@@ -28,7 +28,7 @@ def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., An
     Raises
     ------
     TypeError, ValueError
-        If `direction` is 0 or no vector, or `norm` is negative.
+        If `direction` is 0 or not a vector, or `norm` is negative.
 
     Examples
     --------
@@ -44,16 +44,17 @@ def constant_perturbation(direction: ArrayLike, norm: float) -> Callable[..., An
 def sparse_perturbation(
     direction: ArrayLike, norm: float, queries: ArrayLike
 ) -> Callable[..., Any]:
-    """A few large perturbations: at the given queries, and none at the others.
+    """The same perturbation at the given queries, and none at the others.
 
     Parameters
     ----------
     direction : array-like of shape (d,)
-        Where they point; not 0.
+        Direction of the perturbations; not 0.
     norm : float
-        The Euclidean norm of each, >= 0.
+        Euclidean norm of each, >= 0.
     queries : array-like of int
-        The queries that are perturbed, from 0. The last ones of a run hurt its last iterate most.
+        Numbers of the queries that are perturbed, from 0. The last queries of a run hurt its last
+        iterate most.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def sparse_perturbation(
     Raises
     ------
     TypeError, ValueError
-        If `direction` is 0 or no vector, `norm` is negative, or `queries` are not integers >= 0.
+        If `direction` is 0 or not a vector, `norm` is negative, or `queries` are not integers >= 0.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def sparse_perturbation(
 
 
 def random_sign_perturbation(norm: float) -> Callable[..., Any]:
-    """Each coordinate norm / sqrt(d) or its negative, at random: no bias, only noise.
+    """Noise without bias: each coordinate is norm / sqrt(d) or its negative, at random.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def random_sign_perturbation(norm: float) -> Callable[..., Any]:
     Raises
     ------
     TypeError, ValueError
-        If `norm` is no number or negative.
+        If `norm` is not a number, or negative.
 
     Examples
     --------
@@ -122,15 +123,16 @@ def worst_vertex_perturbation(
 ) -> Callable[..., Any]:
     """Pull SGD towards the vertex with the largest objective.
 
-    A convex function is largest at a vertex of a polytope. The perturbation at w is
-    norm (w - v) / ||w - v||, because SGD steps against what it is told; 0 at v.
+    On a polytope a convex function is largest at a vertex. Let v be this worst
+    vertex. The perturbation at w is norm (w - v) / ||w - v||, and 0 at v: SGD steps against the
+    gradient that it gets.
 
     Parameters
     ----------
     objective : callable
         ``objective(v)`` returns F(v), a number.
     vertices : array-like of shape (k, d)
-        The candidates: corners of a polytope, or points on a sphere.
+        The candidates, for instance the corners of a polytope or points on a sphere.
     norm : float
         The Euclidean norm, >= 0.
 
@@ -142,7 +144,7 @@ def worst_vertex_perturbation(
     Raises
     ------
     TypeError, ValueError
-        If `vertices` is no array of vectors, or `norm` is negative.
+        If `vertices` is not an array of vectors, or `norm` is negative.
 
     Examples
     --------

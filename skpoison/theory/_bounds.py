@@ -1,11 +1,11 @@
-"""The bounds of Section 2: convex problems."""
+"""The bounds of Section 2, for convex problems."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 
 
 def gradient_perturbation_bound(
@@ -16,25 +16,25 @@ def gradient_perturbation_bound(
     weight_radius: ArrayLike,
     feature_radius: ArrayLike,
 ) -> Any:
-    """How far moving a row by delta moves the gradient of a linear model: Proposition 2.1.
+    """Proposition 2.1: how far a perturbation of a row moves the gradient of a linear model.
 
-    For f(x; w) = <w, x> with ||w|| <= D and ||x|| <= R, a loss that is L-Lipschitz and alpha-smooth
-    as a function of the margin, and y in {-1, 1}, the gradients in w of loss(y f(x + delta; w)) and
-    loss(y f(x; w)) are at most (alpha D R + L) ||delta|| apart [1]_. All arguments may be arrays,
-    and broadcast.
+    Let f(x; w) = <w, x> with ||w|| <= D and ||x|| <= R, let y be -1 or 1, and let the loss be
+    L-Lipschitz and alpha-smooth as a function of the margin. Then the gradients in w of
+    loss(y f(x + delta; w)) and loss(y f(x; w)) differ by at most (alpha D R + L) ||delta|| [1]_.
+    All arguments may be arrays, and broadcast.
 
     Parameters
     ----------
     perturbation_norm : float or array-like
         ||delta||, >= 0, in the units of the features.
     smoothness : float or array-like
-        alpha >= 0: 1/4 for the logistic loss. (The hinge loss has none.)
+        alpha >= 0: 1/4 for the logistic loss. (The hinge loss is not smooth.)
     lipschitz : float or array-like
         L >= 0: 1 for the logistic and the hinge loss.
     weight_radius : float or array-like
-        D >= 0, the norm that weights may have.
+        D >= 0, the largest norm of the weights.
     feature_radius : float or array-like
-        R >= 0, the norm that clean rows may have.
+        R >= 0, the largest norm of a clean row.
 
     Returns
     -------
@@ -43,12 +43,12 @@ def gradient_perturbation_bound(
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number, negative or not finite.
+        If an argument is not a number, negative or not finite.
 
     Notes
     -----
-    No constant is hidden. The bound is nearly reached where x is orthogonal to w, delta parallel to
-    w, and D R large: the two parts of the gradient's change are then orthogonal.
+    No constant is hidden. The bound is nearly reached if x is orthogonal to w, delta is parallel to
+    w, and D R is large: then the two parts of the gradient's change are orthogonal.
 
     References
     ----------
@@ -78,7 +78,7 @@ def sgd_step_size(
     gradient_bound: ArrayLike,
     perturbation_bound: ArrayLike,
 ) -> Any:
-    """The step of Theorem 2.2: D / (sqrt(T) (G + B')).
+    """The step size of Theorem 2.2: D / (sqrt(T) (G + B')).
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def sgd_step_size(
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     References
     ----------
@@ -125,8 +125,9 @@ def sgd_excess_risk_bound(
 ) -> Any:
     """Theorem 2.2: E F(w_avg) - F(w*) <= 5 D (G + B') / (2 sqrt(T)) + 2 D sum_t ||zeta_t|| / T.
 
-    For a convex F on a domain of norm <= D, w_avg the average of the T points that `projected_sgd`
-    queries with the step `sgd_step_size`, and any perturbations zeta, adaptive ones too [1]_.
+    F is convex on a domain of norm <= D. w_avg is the average of the T points that `projected_sgd`
+    queries with the step `sgd_step_size`. The perturbations zeta may be any, adaptive ones too
+    [1]_.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def sgd_excess_risk_bound(
     perturbation_bound : float or array-like
         B' >= 0: ||zeta|| <= B' for each perturbation.
     total_perturbation : float or array-like
-        sum_t ||zeta_t|| >= 0; its expectation where it is random.
+        sum_t ||zeta_t|| >= 0; if it is random, its expectation.
 
     Returns
     -------
@@ -148,14 +149,14 @@ def sgd_excess_risk_bound(
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
-    No constant is hidden. The text's formula lies over several lines: the second term was read as
-    (2 D sum_t ||zeta_t||) / T. Both terms come out of the usual proof: the domain has diameter 2 D,
-    so the regret is at most (2 D)^2 / (2 eta T) + eta (G + B')^2 / 2 plus 2 D times the mean
-    perturbation.
+    No constant is hidden. In the extracted text the formula is spread over several lines; we read
+    the second term as (2 D sum_t ||zeta_t||) / T. The usual proof gives both terms: the domain has
+    diameter 2 D, so the regret is at most (2 D)^2 / (2 eta T) + eta (G + B')^2 / 2 plus 2 D times
+    the mean perturbation.
 
     References
     ----------

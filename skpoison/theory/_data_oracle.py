@@ -1,4 +1,4 @@
-"""The oracle that poisoned data are: what a data attack does to gradients."""
+"""Poisoned data as an oracle: what an attack on data does to gradients."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from .._validation import check_choice, encode_labels
-from ._checks import check_rows, check_two_classes
+from ._arguments import check_rows, check_two_classes
 from ._oracle import PoisonedOracle
 
-# Of the margin z = y <w, x>: the loss, and its derivative (a subgradient at the hinge's kink).
+# The loss and its derivative as functions of the margin z = y <w, x>. (At the hinge's kink the
+# derivative is a subgradient.)
 _LOSSES = {
     "logistic": (lambda z: np.logaddexp(0, -z), lambda z: -expit(-z)),
     "hinge": (lambda z: np.maximum(1 - z, 0), lambda z: -(z < 1).astype(np.float64)),
@@ -18,11 +19,11 @@ _LOSSES = {
 
 
 class DataOracle(PoisonedOracle):
-    """Poisoned data as a poisoned oracle: zeta is the difference of the rows' gradients.
+    """Poisoned data as a poisoned oracle for a linear model.
 
-    F(w) = mean_i loss(y_i <w, x_i>) over the clean rows. A query draws a row i; g is the gradient
-    of its clean loss and g + zeta that of its poisoned one: the unified model of Section 2 of [1]_
-    for perturbed features, flipped labels, or both.
+    F(w) = mean_i loss(y_i <w, x_i>) over the clean rows. A query draws a row i. Then g is the
+    gradient of the loss on the clean row, and g + zeta is the gradient on the poisoned row. This is
+    the unified model of Section 2 of [1]_, for perturbed features, flipped labels, or both.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class DataOracle(PoisonedOracle):
     Attributes
     ----------
     classes : ndarray of shape (2,)
-        The two classes, the one with label -1 first.
+        The two classes; the first has the label -1.
     gradient_bound : float
         G: the largest norm of a clean row.
     n_queries, total_perturbation, max_perturbation, mean_squared_gradient
@@ -49,7 +50,7 @@ class DataOracle(PoisonedOracle):
     Raises
     ------
     TypeError, ValueError
-        If rows and labels do not fit each other or `loss` is unknown.
+        If rows and labels do not match, or `loss` is unknown.
 
     References
     ----------
@@ -86,7 +87,7 @@ class DataOracle(PoisonedOracle):
             raise ValueError(f"X_poisoned must have shape {rows.shape}, as X, got {new_rows.shape}")
         self.loss = loss
         self._rows = rows
-        # A row times its label is all that a linear model sees of both.
+        # The loss of a linear model depends on a row and its label by their product alone.
         self._clean = rows * signs[:, None]
         self._poisoned = new_rows * self._poisoned_signs(y_poisoned, signs)[:, None]
         self.gradient_bound = float(np.sqrt((rows**2).sum(axis=1).max()))
@@ -94,7 +95,7 @@ class DataOracle(PoisonedOracle):
         super().__init__(self._clean_gradient)
 
     def objective(self, w: ArrayLike) -> Any:
-        """The clean F.
+        """Compute the clean F.
 
         Parameters
         ----------
@@ -123,7 +124,7 @@ class DataOracle(PoisonedOracle):
         return self._gradient_at(self._clean, rng.integers(len(self._clean), size=w.shape[:-1]), w)
 
     def _draw(self, w, rng):
-        # The same rows for both: zeta is a difference within a row, not between two rows.
+        # The clean and the poisoned gradient are of the same row: zeta is their difference.
         drawn = rng.integers(len(self._clean), size=w.shape[:-1])
         clean = self._gradient_at(self._clean, drawn, w)
         if not self._is_poisoned:

@@ -1,8 +1,8 @@
-"""What the formulas of Theorems 3.1 to 3.3 share."""
+"""Parts that the formulas of Theorems 3.1 to 3.3 share."""
 
 import numpy as np
 
-from ._checks import check_values
+from ._arguments import check_values
 
 
 def check_problem(n, margin, failure_probability):
@@ -14,7 +14,7 @@ def check_problem(n, margin, failure_probability):
 
 
 def capacity(n, delta):
-    """ln(n/delta) + ln^2(n)."""
+    """The term ln(n/delta) + ln^2(n) of all three theorems."""
     return np.log(n / delta) + np.log(n) ** 2
 
 

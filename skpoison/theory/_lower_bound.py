@@ -8,11 +8,11 @@ from scipy.special import ndtr
 from .._typing import AnySeed
 from .._validation import check_int, check_real
 from ._adversaries import constant_perturbation
-from ._checks import make_rng
+from ._arguments import make_rng
 from ._oracle import PoisonedOracle
 
-# Any noise in (0, 1) gives a constant; this one keeps the bound above 0.2 (1/sqrt(T) + S/T) for
-# every T >= 1 and S in [0, T].
+# Any noise in (0, 1) proves the theorem with some constant. With this one the bound is above
+# 0.2 (1/sqrt(T) + S/T) for every T >= 1 and S in [0, T].
 _NOISE = 0.7
 _LARGEST_DRIFT = np.sqrt(1 - _NOISE**2)
 
@@ -24,21 +24,22 @@ class LowerBoundInstance:
     Attributes
     ----------
     n_steps : int
-        T, the number of queries that the bound is for.
+        T, the number of queries for which the bound holds.
     sign : int
         s, 1 or -1: F(w) = s drift w.
     drift : float
         mu, the absolute slope of F.
     visible_drift : float
-        r <= mu, what the perturbation leaves of it: the oracle's answers have mean s r.
+        r <= mu, the part of the drift that the perturbation leaves: the oracle's answers have mean
+        s r.
     noise : float
         Standard deviation of the answers.
     total_perturbation : float
-        sum_t ||zeta_t|| that the T queries have: T (mu - r).
+        sum_t ||zeta_t|| over the T queries: T (mu - r).
     excess_bound : float
-        No algorithm has a smaller excess error, averaged over both signs.
+        Averaged over both signs, no algorithm has a smaller excess error.
     oracle : PoisonedOracle
-        The (1, 1)-PSFO. For w of shape (..., 1).
+        The (1, 1)-PSFO (see `PoisonedOracle`), for w of shape (..., 1).
 
     Examples
     --------
@@ -74,7 +75,7 @@ class LowerBoundInstance:
         return values if np.ndim(values) else float(values)
 
     def excess(self, w: ArrayLike) -> Any:
-        """F(w) - min F = mu (1 + s w), min F being -mu at w = -s.
+        """F(w) - min F = mu (1 + s w); the minimum is -mu, at w = -s.
 
         Parameters
         ----------
@@ -95,18 +96,18 @@ def lower_bound_instance(
     sign: int | None = None,
     random_state: AnySeed = None,
 ) -> LowerBoundInstance:
-    """A problem on which no algorithm beats a constant times 1/sqrt(T) + S/T: Theorem 2.3.
+    """Theorem 2.3: a problem on which no algorithm beats a constant times 1/sqrt(T) + S/T.
 
     Parameters
     ----------
     n_steps : int
         T >= 1, the number of oracle calls that an algorithm makes.
     total_perturbation : float
-        S in [0, T], what the perturbations' norms may sum to.
+        S in [0, T], the largest sum of the perturbations' norms.
     sign : {1, -1} or None, default=None
-        s. None: drawn.
+        s, the sign of F's slope. None: drawn at random.
     random_state : int, Generator, RandomState or None, default=None
-        Seeds the draw of the sign. (The noise comes from the rng that the oracle is called with.)
+        Seeds the draw of the sign. (The noise comes from the rng with which the oracle is called.)
 
     Returns
     -------
@@ -120,24 +121,24 @@ def lower_bound_instance(
 
     Notes
     -----
-    The text states the theorem and leaves its proof to an appendix that was not at hand; this is
-    our instance. F(w) = s mu w on [-1, 1]. The oracle's clean gradient is s mu + 0.7 N(0, 1) and
-    each perturbation is zeta = -s (mu - r): it hides all of the drift mu but r. With::
+    The paper proves the theorem in an appendix that was not at hand, so the instance is our own.
+    F(w) = s mu w on [-1, 1]. The oracle's clean gradient is s mu + 0.7 N(0, 1). Each perturbation
+    is zeta = -s (mu - r), which hides the drift mu except for r. With::
 
         r = 0.7 / (2 sqrt(T)),    mu = min(r + S/T, sqrt(1 - 0.7^2)),
 
-    E g^2 = mu^2 + 0.7^2 <= 1, ||zeta|| <= 1 and sum_t ||zeta_t|| <= S: a (1, 1)-PSFO. The T
-    answers are independent draws of N(s r, 0.7^2) whatever is asked, so an algorithm sees no more
-    than their mean, and the two signs are at total variation distance
+    E g^2 = mu^2 + 0.7^2 <= 1, ||zeta|| <= 1 and sum_t ||zeta_t|| <= S, so this is a (1, 1)-PSFO.
+    For any queries the T answers are independent draws of N(s r, 0.7^2), so all that they tell
+    about s is in their mean. The answers for the two signs are at total variation distance
     TV = 2 Phi(r sqrt(T) / 0.7) - 1 = 2 Phi(1/2) - 1. For an output w in [-1, 1]::
 
         (excess_+ + excess_-) / 2 = mu (1 + (E_+ w - E_- w) / 2) >= mu (1 - TV)
                                   = 2 Phi(-1/2) mu = 0.617 mu,
 
-    `excess_bound`. It is at least 0.2 (1/sqrt(T) + S/T): if mu is not cut off, because 0.617 * 0.35
-    > 0.2; if it is, because 0.617 * 0.714 > 0.4. The noise has to be Gaussian, or some other that
-    hides a shift: with signs, +-c plus a constant offset, one answer would tell s. Averaging over
-    both signs is needed: an algorithm that always answers -1 has no excess at s = 1.
+    which is `excess_bound`. It is at least 0.2 (1/sqrt(T) + S/T): if the minimum in mu is its first
+    term, because 0.617 * 0.35 > 0.2; else because 0.617 * 0.714 > 0.4. The noise must hide a shift,
+    as Gaussian noise does: with noise of two values, c and -c, one answer would reveal s. The
+    average over both signs is needed: an algorithm that always answers -1 has no excess at s = 1.
 
     References
     ----------

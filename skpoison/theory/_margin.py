@@ -7,10 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import AnySeed
 from .._validation import check_bool, check_int, check_real
-from ._checks import check_rows, check_two_classes, check_vectors, make_rng
+from ._arguments import check_rows, check_two_classes, check_vectors, make_rng
 from ._margin_solver import MarginGame, solve
 
-# Fresh directions for each sampled one: one evaluation each, against hundreds for the solution.
+# Fresh directions for each sampled one. They cost one evaluation; the solution takes hundreds.
 _FRESH = 8
 
 
@@ -28,76 +28,78 @@ def ntk_margin(
     """The margin gamma of Assumption 1: how well an infinitely wide two-layer net separates rows.
 
     gamma is the largest margin min_i y_i E_z[<v(z), x_i> 1[z . x_i >= 0]] over maps v with
-    ||v(z)|| <= 1, z being standard normal [1]_. With M sampled directions z_s in place of the
-    expectation, this is a max-min problem between v and weights q of the rows, whose dual is
+    ||v(z)|| <= 1, where z is standard normal [1]_. With M sampled directions z_s in place of the
+    expectation this is a max-min problem between v and weights q of the rows. Its dual is
 
         min over q in the simplex of mean_s || sum_i q_i y_i x_i 1[z_s . x_i >= 0] ||.
 
     Parameters
     ----------
     X : array-like of shape (n, ...)
-        Rows; trailing axes are flattened to d features. float32 is computed in float32 (twice as
-        fast), everything else in float64.
+        Rows; trailing axes are flattened to d features. float32 rows are computed in float32, which
+        is twice as fast, all others in float64.
     y : array-like of shape (n,)
         Labels of two classes.
     n_directions : int, default=1024
-        M, the sampled directions; ignored if `directions` are given.
+        M, the number of sampled directions; ignored if `directions` is given.
     tol : float, default=0.05
         Stop when upper - lower <= tol * upper.
     max_iter : int, default=2000
-        Evaluations of the dual, two an iteration.
+        Largest number of evaluations of the dual; an iteration takes two.
     normalize : bool, default=True
-        Whether to scale rows to norm 1, which the theory assumes. False: refuse other rows.
+        Whether to scale rows to norm 1, which the theory assumes. False: rows of another norm are
+        an error.
     directions : array-like of shape (M, d), default=None
-        The directions z_s, such as the first weights of a `TwoLayerReLU`, whose margin this then
-        is. None: drawn from the standard normal distribution.
+        The directions z_s, for instance the initial weights of a `TwoLayerReLU`; the result is then
+        the margin of that net. None: drawn from the standard normal distribution.
     random_state : int, Generator, RandomState or None, default=None
-        Seeds the directions, the fresh ones too.
+        Seeds the directions, and the fresh directions of ``fresh_lower`` and ``fresh_upper``.
 
     Returns
     -------
     result : scipy.optimize.OptimizeResult
         ``lower``, ``upper``
-            Bounds on the margin for these directions, to rounding: `lower` is what ``separator``
-            reaches, `upper` the dual value at ``weights``.
+            Bounds on the margin for these directions, up to rounding. `lower` is the margin of
+            ``separator``, `upper` the dual value at ``weights``.
         ``fresh_lower``, ``fresh_upper``, ``fresh_lower_se``, ``fresh_upper_se``
-            What the two are worth on 8 M fresh directions, and standard errors: where the gamma of
-            Assumption 1 is likely to be. The dual value is unbiased, so that `fresh_upper` is at
-            least gamma but for its error; `fresh_lower` (of the map v(z) that ``lower_weights``
-            defines for any z) is at most gamma, and pessimistic: it is the least of n noisy means,
-            of a map that was chosen on other directions. Where it is <= 0 it shows nothing.
+            The two bounds evaluated on 8 M fresh directions, and their standard errors. The gamma
+            of Assumption 1 is likely to lie between them. The dual value is unbiased, so up to its
+            error `fresh_upper` is at least gamma. `fresh_lower` is the margin of the map v(z) that
+            ``lower_weights`` defines for any z. It is at most gamma, and pessimistic: it is the
+            smallest of n noisy means, for a map that was chosen on other directions. If it is <= 0,
+            it shows nothing.
         ``weights``, ``lower_weights`` : ndarray of shape (n,)
-            The q of the upper and of the lower bound; large for the rows that are hard.
+            The q of the upper and of the lower bound. Weights are large for hard rows.
         ``separator`` : ndarray of shape (M, d)
-            v_s, of norms <= 1.
+            v_s, each of norm <= 1.
         ``directions`` : ndarray of shape (M, d)
             z_s.
         ``success``, ``nit``, ``message``
-            Whether the gap was closed to `tol`, evaluations, and words about it.
+            Whether the gap was closed to `tol`, the number of evaluations, and both in words.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter is out of its range, or X or y cannot be used (a row of zeros cannot be
-        scaled to norm 1).
+        If a parameter is out of its range, or X or y cannot be used. (A row of zeros cannot be
+        scaled to norm 1.)
 
     Warns
     -----
     ConvergenceWarning
-        If the gap is over `tol` after `max_iter` evaluations. With equal rows of both classes gamma
-        is 0, and no gap is small relative to it.
+        If the gap is over `tol` after `max_iter` evaluations. If a row occurs in both classes,
+        gamma is 0, and no gap is small relative to it.
 
     Notes
     -----
-    The constants are the paper's: none is hidden. gamma <= 1/2 for rows of norm 1, as half of the
-    directions are active for each. The margin of M directions is at most gamma in expectation; two
-    draws differ by more than a small `tol`.
+    The constants are the paper's: none is hidden. For rows of norm 1 gamma is at most 1/2, because
+    half of the directions are active for each row. The expected margin of M directions is
+    at most gamma; two draws of directions differ by more than a small `tol`.
 
-    Memory is n M bytes plus a few copies of X; n M d numbers are never held. Time is two matrix
-    products of 2 n M d operations an evaluation. Measured once on MNIST's training data, n =
-    10,000, d = 784, M = 1,024, float32, with one thread on a shared machine of 2 cores (AMD EPYC):
-    digits 0 and 1 took 73 s (203 evaluations), 4 and 9, whose margin is a quarter of theirs, 325 s
-    (982 evaluations); the peak was 104 MB above what X takes.
+    The memory is n M bytes and a few copies of X; n M d numbers are never held. An evaluation takes
+    two matrix products of 2 n M d operations each. Times were measured once, on MNIST's training
+    data with n = 10,000, d = 784, M = 1,024, float32, one thread, on a shared machine of 2 cores
+    (AMD EPYC). Digits 0 and 1 took 73 s (203 evaluations). Digits 4 and 9, whose margin is a
+    quarter of that, took 325 s (982 evaluations). The peak was 104 MB besides X.
 
     References
     ----------
@@ -173,7 +175,7 @@ def _directions(directions, n_directions, n_features, rng):
 
 
 def _on_fresh_directions(rows, signs, best, n_directions, rng):
-    """Both bounds, and standard errors, on directions that were not used to find them."""
+    """Both bounds and their standard errors on directions that were not used to find them."""
     norms, sums, squares = [], 0.0, 0.0
     n_fresh = _FRESH * n_directions
     for _ in range(_FRESH):

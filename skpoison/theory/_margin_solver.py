@@ -1,8 +1,8 @@
-"""The two sides of the margin's max-min problem, and a first-order method that closes their gap."""
+"""The max-min problem of the margin, and a first-order method that closes its gap."""
 
 import numpy as np
 
-# Directions in one matrix product: memory is rows x this, and never rows x directions x features.
+# Directions in one matrix product. It bounds the memory to this many numbers for each row.
 _CHUNK = 256
 
 
@@ -10,7 +10,7 @@ class MarginGame:
     """min over q in the simplex of f(q) = mean_s ||u_s(q)||, u_s(q) = sum_i q_i y_i x_i A_is.
 
     A_is = 1[z_s . x_i >= 0]. The slope of f in q_i is the margin of row i under the best answer
-    v_s = u_s / ||u_s||, so that each evaluation gives an upper bound, f(q), and a lower one, the
+    v_s = u_s / ||u_s||. So each evaluation gives an upper bound, f(q), and a lower bound, the
     smallest slope.
     """
 
@@ -47,7 +47,7 @@ class MarginGame:
         for active in self._active:
             u = (active * signed).T @ self.X
             norms = np.sqrt(np.einsum("ij,ij->i", u, u))
-            # A direction that no row is active in has u = 0, and the answer 0.
+            # A direction in which no row is active has u = 0, and its answer is 0.
             u /= np.where(norms > 0, norms, 1)[:, np.newaxis]
             yield u, norms, active
 
@@ -55,16 +55,16 @@ class MarginGame:
 def solve(game, *, tol, max_iter):
     """Minimise f by accelerated entropic gradient steps (Tseng's first method, with restarts).
 
-    Returns an object with `upper`, `lower`, the weights that gave each, `converged` and `n_iter`,
-    the number of evaluations. f is smooth where no u_s is 0, which is why this beats multiplicative
-    weights, whose gap falls as 1 / sqrt(evaluations).
+    Returns an object with `upper`, `lower`, the weights that gave each, `converged` and `n_iter`
+    (the number of evaluations). f is smooth where no u_s is 0. Therefore this is faster than
+    multiplicative weights, whose gap falls as 1 / sqrt(evaluations).
     """
     state = _Best(game, tol, max_iter)
     weights = np.full(len(game.X), 1 / len(game.X))
     value, _ = state.evaluate(weights)
     lipschitz = 1.0
     while not state.done:
-        weights, value, lipschitz, moved = _run(state, weights, value, lipschitz)
+        weights, value, lipschitz, moved = _accelerate(state, weights, value, lipschitz)
         if not moved:
             break
     return state
@@ -89,7 +89,7 @@ class _Best:
 
     @property
     def converged(self):
-        # No answer at all, v = 0, has margin 0.
+        # The margin is never below 0: v = 0 reaches 0.
         return self.upper - max(self.lower, 0) <= self.tol * self.upper
 
     @property
@@ -97,8 +97,11 @@ class _Best:
         return self.converged or self.n_iter >= self.max_iter
 
 
-def _run(state, weights, value, lipschitz):
-    """Accelerated steps until f rises or `state` is done; whether any step lowered f."""
+def _accelerate(state, weights, value, lipschitz):
+    """Take accelerated steps until f rises or `state` is done.
+
+    Returns the weights, f there, the Lipschitz constant, and whether any step lowered f.
+    """
     theta, moved = 1.0, False
     rounding = np.finfo(state.game.X.dtype).eps
     centre, log_centre = weights, np.log(np.maximum(weights, 1e-300))
@@ -117,7 +120,7 @@ def _run(state, weights, value, lipschitz):
         else:
             return weights, value, lipschitz, moved
         if new_value >= value:
-            # The momentum overshot (or, in the first step, rounding is all that is left).
+            # The momentum overshot. In the first step: f cannot fall any further, up to rounding.
             return weights, value, lipschitz, moved
         weights, value, centre, log_centre, moved = new, new_value, new_centre, new_log, True
         theta = 2 / (1 + np.sqrt(1 + 4 / theta**2))

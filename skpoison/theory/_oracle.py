@@ -5,45 +5,46 @@ from typing import Any, Self
 
 import numpy as np
 
-from ._checks import unwrap
+from ._arguments import unwrap
 
 
 class PoisonedOracle:
     """A poisoned stochastic first-order oracle, the (G, B)-PSFO of Section 2 of [1]_.
 
-    Called with a point w it returns g + zeta: a stochastic gradient g with E g in the
-    subdifferential of F at w, and a perturbation zeta that an adversary chose.
+    A call with a point w returns g + zeta. Here g is a stochastic gradient, with E g in the
+    subdifferential of F at w, and zeta is a perturbation that an adversary chose.
 
     Parameters
     ----------
     gradient : callable
         ``gradient(w, rng)`` returns g, of the shape of w. `rng` is a numpy Generator.
     perturbation : callable or None, default=None
-        ``perturbation(w, gradient, query, rng)`` returns zeta, of the shape of w. It sees g and the
-        number of the query, from 0. None: zeta is 0.
+        ``perturbation(w, gradient, query, rng)`` returns zeta, of the shape of w. `gradient` is g,
+        `query` the number of the query, from 0. None: zeta is 0.
 
     Attributes
     ----------
     n_queries : int
-        How often the oracle was called: T.
+        T, the number of calls so far.
     total_perturbation : float or ndarray of shape w.shape[:-1]
         sum_t ||zeta_t|| so far.
     max_perturbation : float or ndarray of shape w.shape[:-1]
-        max_t ||zeta_t|| so far: the B that was needed.
+        max_t ||zeta_t|| so far: the smallest B for which this was a (G, B)-PSFO.
     mean_squared_gradient : float or ndarray of shape w.shape[:-1]
         Mean of ||g_t||^2 so far: an estimate of G^2; NaN before the first query.
 
     Raises
     ------
     TypeError
-        If `gradient`, or a `perturbation` that is not None, cannot be called.
+        If `gradient` cannot be called, or `perturbation` is neither None nor callable.
     ValueError
-        In a query: if g or zeta has another shape than w, or w another than in the first query.
+        In a query, if g or zeta has another shape than w, or if w has another shape than in the
+        first query.
 
     Notes
     -----
-    The last axis of w holds the point; leading axes are independent runs, which `projected_sgd`
-    carries along at once if `gradient` and `perturbation` do. The norms are measured, not bounded:
+    The last axis of w holds the point. Leading axes are independent runs, which `projected_sgd`
+    computes at once if `gradient` and `perturbation` can. The norms are measured, not bounded:
     compare `max_perturbation` with the B of a theorem.
 
     References
@@ -79,7 +80,7 @@ class PoisonedOracle:
         self.reset()
 
     def reset(self) -> Self:
-        """Start counting anew.
+        """Set all counts and sums back to 0.
 
         Returns
         -------
@@ -110,7 +111,7 @@ class PoisonedOracle:
         _check_shape(w, self._shape, "w")
         gradient, zeta = self._draw(w, rng)
         self.n_queries += 1
-        # Sums are rebound, not added in place: what a caller was given must not change later.
+        # Not added in place: an array that a caller has read must not change later.
         self._squares = self._squares + squared_norms(gradient)
         if zeta is None:
             return gradient.copy()

@@ -1,4 +1,4 @@
-"""The steps and the rates of the three regimes."""
+"""The step sizes and error bounds of the three regimes."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_choice
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 from ._formulas import check_problem
 
 _REGIMES = ("A", "B", "C")
 
 
 def step_size(regime: str, *, n: ArrayLike, perturbation_bound: ArrayLike = 0.0) -> Any:
-    """The constant SGD step of a regime.
+    """The constant step size of SGD in a regime.
 
     A: 1 / ((1 + B)^2 sqrt(n)). B: 1 / (1 + B)^2. C: 1 / sqrt(n).
 
@@ -22,7 +22,7 @@ def step_size(regime: str, *, n: ArrayLike, perturbation_bound: ArrayLike = 0.0)
     regime : {"A", "B", "C"}
         Small total perturbation, small perturbation of each row, or flipped labels.
     n : int or array-like
-        Training rows, >= 2: the steps of one pass, one row at a time.
+        Training rows, >= 2. SGD passes over them once, one row at a time.
     perturbation_bound : float or array-like, default=0.0
         B >= 0: ||delta_i|| <= B for each row, in units of the rows (which have norm 1). Regime C
         does not use it.
@@ -34,7 +34,7 @@ def step_size(regime: str, *, n: ArrayLike, perturbation_bound: ArrayLike = 0.0)
     Raises
     ------
     TypeError, ValueError
-        If `regime` is unknown, or a number out of its range.
+        If `regime` is unknown, or a number is out of its range.
 
     References
     ----------
@@ -59,11 +59,12 @@ def step_size(regime: str, *, n: ArrayLike, perturbation_bound: ArrayLike = 0.0)
 def error_rate(
     regime: str, *, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike = 0.05
 ) -> Any:
-    """What a regime's theorem promises: a bound on the mean error over the iterates of SGD.
+    """The error bound of a regime's theorem: a bound on the mean error over the iterates of SGD.
 
     A: [ln^2(sqrt(n)/4) + ln(24 n/delta)] / (sqrt(n) gamma^2). B: the same numerator over n gamma^2.
-    C: A's with 16 in place of 24. The bound is for the average of the misclassification
-    probabilities of the n iterates, not for the last one; 1 or more says nothing.
+    C: the formula of A with 16 in place of 24. The bound is for the average of the
+    misclassification probabilities of the n iterates, not for the last iterate. A bound of 1 or
+    more says nothing.
 
     Parameters
     ----------
@@ -79,17 +80,17 @@ def error_rate(
     Returns
     -------
     rate : float or ndarray
-        A fraction of errors; can be over 1.
+        A share of errors; the formula can be over 1.
 
     Raises
     ------
     TypeError, ValueError
-        If `regime` is unknown, or a number out of its range.
+        If `regime` is unknown, or a number is out of its range.
 
     Notes
     -----
-    Theorems 3.1 to 3.3 of [1]_. The constants that the paper hides in A and C are 1 here (B is
-    stated with <=). "ln2(sqrt n/4)" in the extracted text was read as the square of ln(sqrt(n)/4).
+    Theorems 3.1 to 3.3 of [1]_. The constants that the paper hides in A and C are 1 here; B has
+    none. We read "ln2(sqrt n/4)" in the extracted text as the square of ln(sqrt(n)/4).
 
     References
     ----------

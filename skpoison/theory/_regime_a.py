@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
 
 
 class WidthWindow(NamedTuple):
-    """The widths m that a theorem is about, ``lower <= m <= upper``; empty if lower > upper.
+    """The widths m for which a theorem holds, ``lower <= m <= upper``; empty if lower > upper.
 
     Examples
     --------
@@ -35,7 +35,8 @@ def min_width(*, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike
     n : int or array-like
         Training rows, >= 2.
     margin : float or array-like
-        gamma of Assumption 1, in (0, 1/2]; see `ntk_margin`. Rows of unit norm cannot have more.
+        gamma of Assumption 1, in (0, 1/2]; see `ntk_margin`. Rows of norm 1 cannot have a larger
+        margin.
     failure_probability : float or array-like, default=0.05
         The paper's delta, in (0, 1).
 
@@ -46,13 +47,13 @@ def min_width(*, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayLike
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
-    Theorems 3.1 to 3.3 of [1]_. The constant that the paper hides is 1 here, so this is a scale.
-    The extracted text has "ln(n delta) + ln2(n)" over "gamma8": read as n/delta with its fraction
-    bar lost (as in Theorem 3.3, which keeps it), a square, and an eighth power.
+    Theorems 3.1 to 3.3 of [1]_. The constant that the paper hides is 1 here, so only the order of
+    magnitude counts. The extracted text has "ln(n delta) + ln2(n)" over "gamma8". We read a
+    fraction n/delta whose bar was lost (Theorem 3.3 keeps it), a square, and an eighth power.
 
     References
     ----------
@@ -84,7 +85,8 @@ def width_window(
     margin : float or array-like
         gamma of Assumption 1, in (0, 1/2].
     total_perturbation : float or array-like
-        S = sum_i ||delta_i|| >= 0, in units of the rows (which have norm 1). 0: no upper end.
+        S = sum_i ||delta_i|| >= 0, in units of the rows (which have norm 1). With 0 the window has
+        no upper end.
     failure_probability : float or array-like, default=0.05
         The paper's delta, in (0, 1).
 
@@ -96,12 +98,12 @@ def width_window(
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
-    Theorem 3.1 of [1]_; the constants that the paper hides are 1 here. "gamma4S2" in the extracted
-    text was read as gamma^4 S^2, and "ln2(n delta)" as ln^2(n/delta).
+    Theorem 3.1 of [1]_; the constants that the paper hides are 1 here. In the extracted text we
+    read "gamma4S2" as gamma^4 S^2, and "ln2(n delta)" as ln^2(n/delta).
 
     References
     ----------
@@ -148,11 +150,11 @@ def total_budget(*, n: ArrayLike, margin: ArrayLike, failure_probability: ArrayL
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
-    The text after Theorem 3.1 of [1]_ has S <= gamma^2 sqrt(n) up to logarithms and constants.
+    The text after Theorem 3.1 of [1]_ states S <= gamma^2 sqrt(n) up to logarithms and constants.
 
     References
     ----------

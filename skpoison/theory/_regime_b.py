@@ -1,4 +1,4 @@
-"""Regime B's per-sample budget, and the width that it leaves room for."""
+"""Regime B: the budget of each row, and the largest width for a given budget."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._validation import check_choice
-from ._checks import check_values, unwrap
+from ._arguments import check_values, unwrap
 
 _SLACK = 1e-9
 
@@ -23,22 +23,22 @@ def per_sample_budget(
     """How far each row may be moved: regime B's budget, or regime A's limit.
 
     B: min{1 / (sqrt(m d) + sqrt(m ln(m/delta))), gamma / (gamma + sqrt(d) + sqrt(ln(m n/delta)))}.
-    A: gamma / sqrt(d), for the largest row; its budget is `total_budget`.
+    A: gamma / sqrt(d), a limit on the largest perturbation; A's budget is `total_budget`.
 
     Parameters
     ----------
     n : int or array-like, default=None
-        Training rows, >= 2. Only regime A can do without.
+        Training rows, >= 2. Regime A does not need it.
     margin : float or array-like
         gamma of Assumption 1, in (0, 1/2].
     width : int or array-like, default=None
-        m, hidden units, >= 1. Only regime A can do without.
+        m, hidden units, >= 1. Regime A does not need it.
     n_features : int or array-like
         d >= 1, features of a row.
     failure_probability : float or array-like, default=0.05
         The paper's delta, in (0, 1).
     regime : {"A", "B"}, default="B"
-        The theorem whose bound on ||delta_i|| is wanted.
+        The regime whose bound on ||delta_i|| is computed.
 
     Returns
     -------
@@ -48,13 +48,14 @@ def per_sample_budget(
     Raises
     ------
     TypeError, ValueError
-        If an argument is missing, no number or out of its range.
+        If an argument is missing, not a number or out of its range.
 
     Notes
     -----
-    Theorems 3.2 and 3.1 of [1]_; the constants, and A's logarithms, that the paper hides are 1
-    here. The extracted text has "ln(m delta)" and "ln(mn delta)": read with the fraction bar before
-    each delta lost, as with m delta a smaller delta would be easier to have.
+    Theorems 3.2 and 3.1 of [1]_. The constants that the paper hides are 1 here, and so are the
+    logarithms that it hides in A. The extracted text has "ln(m delta)" and "ln(mn delta)". We read
+    m/delta and m n/delta, with lost fraction bars: with m delta the budget would grow as the
+    failure probability delta falls.
 
     References
     ----------
@@ -93,8 +94,8 @@ def max_width(
 ) -> Any:
     """Regime B's largest width: `per_sample_budget` solved for m.
 
-    The budget falls with the width; this is the (real) width at which it equals the given bound.
-    `min_width` is the smallest, and the theorem says nothing if that is larger.
+    The budget falls with the width. This is the (real) width at which it equals the given bound. If
+    `min_width` is larger, the theorem holds for no width.
 
     Parameters
     ----------
@@ -105,25 +106,24 @@ def max_width(
     n_features : int or array-like
         d >= 1, features of a row.
     perturbation_bound : float or array-like
-        B >= 0, in units of the rows (which have norm 1). 0: any width.
+        B >= 0, in units of the rows (which have norm 1). With 0 any width is allowed.
     failure_probability : float or array-like, default=0.05
         The paper's delta, in (0, 1).
 
     Returns
     -------
     width : float or ndarray
-        0 where not even width 1 is allowed, infinity where B is 0 (or so small that the width
-        overflows).
+        0 if not even width 1 is allowed. Infinity if B is 0, or so small that the width overflows.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
-    The text after Theorem 3.3 of [1]_: "there is an implicit upper bound on m in terms of B in
-    Theorem 3.2". Constants that the paper hides are 1 here.
+    The text after Theorem 3.3 of [1]_ says: "there is an implicit upper bound on m in terms of B in
+    Theorem 3.2". The constants that the paper hides are 1 here.
 
     References
     ----------
@@ -147,24 +147,24 @@ def max_width(
         log_width = np.minimum(
             _log_width_by_margin(n, gamma, d, bound, delta), _log_width_by_width(d, bound, delta)
         )
-        # The slack is for rounding: the budget of width 1 allows width 1.
+        # The slack is for rounding: the budget for width 1 must allow width 1.
         width = np.where(log_width >= -_SLACK, np.exp(np.maximum(log_width, 0)), 0.0)
     return unwrap(np.where(bound == 0, np.inf, width))
 
 
 def _log_width_by_margin(n, gamma, d, bound, delta):
-    """ln m where gamma / (gamma + sqrt(d) + sqrt(ln(m n/delta))) = B; -inf where no m is."""
+    """ln m for which gamma / (gamma + sqrt(d) + sqrt(ln(m n/delta))) = B; -inf if there is none."""
     root = gamma / bound - gamma - np.sqrt(d)
     return np.where(root >= 0, root**2 - np.log(n / delta), -np.inf)
 
 
 def _log_width_by_width(d, bound, delta):
-    """ln m where sqrt(m) (sqrt(d) + sqrt(ln(m/delta))) = 1/B; < 0 where no m >= 1 is."""
+    """ln m for which sqrt(m) (sqrt(d) + sqrt(ln(m/delta))) = 1/B; < 0 if there is no m >= 1."""
 
     def excess(x):
         return x / 2 + np.log(np.sqrt(d) + np.sqrt(x - np.log(delta))) + np.log(bound)
 
-    # m grows with 1/B no faster than its square, so that the root lies under this.
+    # m grows no faster than 1/B^2, so the root is at most this.
     low, high = np.zeros(np.shape(bound)), np.maximum(-2 * np.log(bound), 0)
     possible = excess(low) <= _SLACK
     high = np.where(possible & np.isfinite(high), high, 0)

@@ -5,19 +5,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import unwrap
+from ._arguments import unwrap
 from ._formulas import capacity, check_problem, unwrap_bool
 
 
 class FlipRateBudget(NamedTuple):
-    """A rate of flipped labels: `value` is NaN where the formula is not `defined`, `raw` is kept.
+    """A rate of flipped labels, and whether the formula for it is defined.
 
     Attributes
     ----------
     value : float or ndarray
-        The rate, or NaN.
+        The rate; NaN where it is not defined.
     raw : float or ndarray
-        What the formula gives, negative where it is not defined.
+        The value of the formula; negative (or infinite) where the rate is not defined.
     defined : bool or ndarray
         Whether the formula's denominator is positive.
 
@@ -53,21 +53,22 @@ def flip_rate_budget(
     Returns
     -------
     budget : FlipRateBudget
-        ``value``, ``raw`` and ``defined``. Where the bracket is <= 0, as it is for small n and
-        gamma (gamma = 0.125, n = 10,000), the formula promises nothing: NaN, and not `defined`. A
-        value near a bracket of 0 can be over 1, which no rate is.
+        ``value``, ``raw`` and ``defined``. The bracket is <= 0 for small n and gamma, such as
+        n = 10,000 and gamma = 0.125. Then the formula promises nothing: ``value`` is NaN and
+        ``defined`` is False. If the bracket is just above 0, ``value`` can be over 1, which is no
+        rate.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or out of its range.
+        If an argument is not a number, or out of its range.
 
     Notes
     -----
     Theorem 3.3 of [1]_; the constant that the paper hides is 1 here. In the extracted text the
-    denominator lies over two lines: read as a bracket, of a square root and a logarithm, times
-    gamma sqrt(n). The remark at the end of Section 3.3 says that the theorem needs
-    beta <= O(1/m), but no m is in this formula; the code follows the formula.
+    denominator is spread over two lines. We read a bracket, with a square root and a logarithm,
+    times gamma sqrt(n). The remark at the end of Section 3.3 says that the theorem needs
+    beta <= O(1/m), but this formula has no m. The code follows the formula.
 
     References
     ----------

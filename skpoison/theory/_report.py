@@ -6,7 +6,7 @@ from scipy.optimize import OptimizeResult
 
 from .._typing import AnySeed
 from .._validation import check_int, check_real
-from ._checks import check_rows, check_two_classes, check_values
+from ._arguments import check_rows, check_two_classes, check_values
 from ._margin import ntk_margin
 from ._rates import error_rate, step_size
 from ._regime_a import min_width, total_budget, width_window
@@ -23,15 +23,16 @@ class RegimePromise:
     regime : {"A", "B", "C"}
         Theorem 3.1, 3.2 or 3.3.
     budget : float
-        The largest S (A), B (B, at the width asked for) or beta (C); NaN where there is none.
+        The largest S (regime A), B (regime B, at the given width) or beta (regime C); NaN if there
+        is none.
     min_width, max_width : float
-        The widths that the theorem is about under the stated attack.
+        The smallest and largest width for which the theorem holds under the given attack.
     step_size : float
-        The constant step of SGD.
+        The constant step size of SGD.
     error_bound : float
         The bound on the mean error over the iterates.
     reasons : tuple of str
-        Why it promises nothing here; empty if it does promise something.
+        Why the theorem promises nothing here; empty if it promises something.
 
     Examples
     --------
@@ -63,9 +64,9 @@ class TheoryReport:
     n, n_features : int
         Rows and features.
     margin : scipy.optimize.OptimizeResult
-        What `ntk_margin` found.
+        The result of `ntk_margin`.
     gamma : float
-        The margin that the formulas were given.
+        The margin that was put into the formulas.
     regimes : dict of RegimePromise
         By name: "A", "B", "C".
 
@@ -89,7 +90,7 @@ class TheoryReport:
         return all(promise.vacuous for promise in self.regimes.values())
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """One flat dict a regime, in a list: for ``pandas.DataFrame``.
+        """Return a list with one flat dict for each regime, for ``pandas.DataFrame``.
 
         Returns
         -------
@@ -131,7 +132,7 @@ def theory_report(
     margin: OptimizeResult | None = None,
     random_state: AnySeed = None,
 ) -> TheoryReport:
-    """What Theorems 3.1 to 3.3 promise for these data, and whether they are vacuous for this n.
+    """What Theorems 3.1 to 3.3 promise for these data, and whether the promises are vacuous.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def theory_report(
     y : array-like of shape (n,)
         Their labels.
     width : int, default=None
-        m, the net's hidden units. None: the theorem's own smallest width.
+        m, the net's hidden units. None: the smallest width for which the theorem holds.
     total_perturbation : float, default=0.0
         The attack's S = sum_i ||delta_i||, in units of the scaled rows (regime A).
     perturbation_bound : float, default=0.0
@@ -150,7 +151,7 @@ def theory_report(
     failure_probability : float, default=0.05
         The paper's delta, in (0, 1).
     margin : OptimizeResult, default=None
-        What `ntk_margin` returned for these data. None: call it with its defaults.
+        The result of `ntk_margin` for these data. None: call it with its defaults.
     random_state : int, Generator, RandomState or None, default=None
         Seeds `ntk_margin`.
 
@@ -166,11 +167,11 @@ def theory_report(
 
     Notes
     -----
-    gamma is the margin's `fresh_lower`, or where that is not positive its `lower`, which holds for
-    the sampled directions alone. Vacuous means, with the hidden constants at 1: the error bound is
-    1 or more, no width satisfies the theorem, `width` is not one that does, or the attack is over
-    the budget. The theorems are about new data from a distribution with margin gamma; the margin
-    here is that of the rows, which can only be larger.
+    gamma is the margin's `fresh_lower`. If that is not positive, it is `lower`, which holds only
+    for the sampled directions. A promise is vacuous if, with the hidden constants at 1, the error
+    bound is 1 or more, the theorem holds for no width or not for `width`, or the attack is over the
+    budget. The theorems are about new data from a distribution with margin gamma. The margin of the
+    rows, which is used here, can only be larger.
 
     References
     ----------
@@ -204,7 +205,7 @@ def theory_report(
         margin = ntk_margin(rows, y, random_state=random_state)
     elif not hasattr(margin, "fresh_lower"):
         raise TypeError(f"`margin` must be a result of ntk_margin or None, got {margin!r}")
-    # Formulas refuse more than 1/2; few directions can seem to have it, though gamma cannot.
+    # The formulas refuse a margin over 1/2. With few directions the estimate can be larger.
     gamma = min(margin.fresh_lower if margin.fresh_lower > 0 else margin.lower, 0.5)
     n, d = rows.shape
     problem = {"n": n, "margin": gamma, "failure_probability": failure_probability}

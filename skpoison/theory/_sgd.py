@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult
 
 from .._typing import AnySeed
 from .._validation import check_int, check_real
-from ._checks import check_vectors, make_rng
+from ._arguments import check_vectors, make_rng
 from ._oracle import squared_norms
 
 
@@ -20,26 +20,26 @@ def projected_sgd(
     step_size: float,
     random_state: AnySeed = None,
 ) -> OptimizeResult:
-    """Projected SGD on the ball of a radius; returns the average of the points it queried.
+    """Run projected SGD on a ball, and return the average of the points that it queried.
 
-    w_{t+1} is the projection of w_t - step_size g_t, g_t being the oracle's answer at w_t. The
-    algorithm of Theorem 2.2 of [1]_ with W the ball of norm <= radius.
+    This is the algorithm of Theorem 2.2 of [1]_ on the domain of norm <= radius: w_{t+1} is the
+    projection of w_t - step_size g_t, where g_t is the oracle's answer at w_t.
 
     Parameters
     ----------
     oracle : callable
-        ``oracle(w, rng)`` returns a (poisoned) stochastic gradient of the shape of w: a
-        `PoisonedOracle`, or any other.
+        ``oracle(w, rng)`` returns a (poisoned) stochastic gradient of the shape of w, for instance
+        a `PoisonedOracle`.
     w0 : array-like of shape (..., d)
-        The first query, of norm <= radius. Leading axes are independent runs, done at once.
+        The first query, of norm <= radius. Leading axes are independent runs, computed at once.
     n_steps : int
         T >= 1, the number of queries.
     radius : float
-        D > 0.
+        D > 0, the radius of the ball around 0.
     step_size : float
-        The constant step, > 0: `sgd_step_size` for the theorem.
+        The constant step size, > 0. `sgd_step_size` computes the one of the theorem.
     random_state : int, Generator, RandomState or None, default=None
-        Seeds the rng that the oracle is called with.
+        Seeds the rng with which the oracle is called.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def projected_sgd(
     Raises
     ------
     TypeError, ValueError
-        If a parameter is out of its range, or `w0` outside the ball.
+        If a parameter is out of its range, or `w0` is outside the ball.
 
     References
     ----------

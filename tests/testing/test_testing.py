@@ -23,7 +23,7 @@ from skpoison import (
     NetClassifier,
     RandomNoise,
 )
-from skpoison.testing import _checks, check_attack
+from skpoison.testing import _requirements, check_attack
 
 LINEAR = LogisticRegression(C=0.1, tol=0.01)
 NET = NetClassifier(MLP, module__width=8, max_epochs=8, lr=0.5, batch_size=32)
@@ -82,8 +82,8 @@ def test_our_attacks_pass(name):
     attack, options = PASSING[name]
     passed = check_attack(attack, **options)
     # Fails if a check of the file is never run.
-    known = {name for name, _ in inspect.getmembers(_checks, inspect.isfunction)}
-    known = {n for n in known if getattr(_checks, n).__module__ == _checks.__name__}
+    known = {name for name, _ in inspect.getmembers(_requirements, inspect.isfunction)}
+    known = {n for n in known if getattr(_requirements, n).__module__ == _requirements.__name__}
     known -= {"check_effective"} if "effective" in options else set()
     assert set(passed) == {n for n in known if n.startswith("check_")}
 

@@ -1,4 +1,4 @@
-"""Checks of numbers that may be arrays, and of data; the words are those of `_validation`."""
+"""Checks of the arguments of theory: numbers that may be arrays, vectors, data, seeds."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from .._validation import check_labels
 
 
 def check_values(value, name, *, low=None, high=None, above=None, below=None):
-    """Return `value` as float64, any shape, or raise unless all of it lies in the range.
+    """Return `value` as a float64 array of any shape, or raise unless all of it is in the range.
 
-    `low` and `high` belong to the range, `above` and `below` do not.
+    The range includes `low` and `high`, and excludes `above` and `below`.
     """
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
@@ -36,7 +36,7 @@ def unwrap(array):
 
 
 def check_vectors(value, name, *, ndim=None):
-    """Return `value` as a fresh float64 array whose last axis holds vectors, or raise."""
+    """Return `value` as a new float64 array whose last axis holds vectors, or raise."""
     array = np.array(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}")
@@ -49,7 +49,7 @@ def check_vectors(value, name, *, ndim=None):
 
 
 def check_rows(X, name="X"):
-    """Return X as finite rows (n, d): trailing axes flattened, floats of their own dtype."""
+    """Return X as finite rows (n, d), trailing axes flattened; all but float32 become float64."""
     array = np.asarray(X)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
@@ -62,7 +62,7 @@ def check_rows(X, name="X"):
 
 
 def check_two_classes(y, n_rows):
-    """Return y as -1.0 for the first and 1.0 for the second of its two sorted classes, and them."""
+    """Return signs (-1.0 for the first sorted class of y, 1.0 for the second) and the classes."""
     y, classes = check_labels(y, n_rows)
     if len(classes) != 2:
         raise ValueError(f"y must have 2 classes, got {len(classes)} classes: {classes.tolist()}")

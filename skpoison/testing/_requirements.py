@@ -1,4 +1,4 @@
-"""What an attack must do: each check takes a `Case` and raises an AssertionError."""
+"""The requirements on an attack: each check takes a `Case`, and raises an AssertionError."""
 
 import pickle
 import random
@@ -9,6 +9,7 @@ from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import check_random_state
 
 from .._seeding import seed_estimator
 from ..attacks import RandomNoise
@@ -21,7 +22,7 @@ def row_norms(X):
 
 
 def check_untouched(case):
-    """The caller's arrays keep their bytes, and what is returned does not share their memory."""
+    """The caller's arrays keep their bytes, and the returned arrays do not share their memory."""
     X, y = case.X.copy(), case.y.copy()
     X_poisoned, y_poisoned = case.fresh().poison(X, y)
     for mine, given, new, name in ((case.X, X, X_poisoned, "X"), (case.y, y, y_poisoned, "y")):
@@ -33,7 +34,7 @@ def check_untouched(case):
 
 
 def check_rows(case):
-    """Rows keep their number and dtype, and `poison_indices_` are those that changed."""
+    """Rows keep their number and dtype, and `poison_indices_` lists the rows that changed."""
     for dtype in (np.float32, np.float64):
         X, attack = case.X.astype(dtype), case.fresh()
         X_new, y_new = attack.poison(X, case.y)
@@ -59,9 +60,10 @@ def check_rows(case):
 
 
 def check_seeds(case):
-    """Equal seeds give equal bytes, whatever came before, and no global generator moves."""
-    # Drawn from, so that one that is seeded by each run is not where the last run left it.
-    np.random.mtrand._rand.random_sample(), random.random(), torch.rand(1)
+    """Equal seeds give equal bytes in any run, and no global generator is used or seeded."""
+    # These draws move the global generators away from the state that an earlier run may have set:
+    # otherwise an attack that seeds one would leave it as it was before.
+    check_random_state(None).random_sample(), random.random(), torch.rand(1)
     before = _generators()
     attack = case.fresh()
     first = attack.poison(case.X, case.y)
@@ -73,8 +75,8 @@ def check_seeds(case):
 
 
 def _generators():
-    """The states of the generators that a process has one of."""
-    kind, keys, *rest = np.random.mtrand._rand.get_state()
+    """The states of the global random generators."""
+    kind, keys, *rest = check_random_state(None).get_state()
     return {
         "numpy's": (kind, keys.tobytes(), *rest),
         "Python's": random.getstate(),
@@ -83,7 +85,7 @@ def _generators():
 
 
 def check_clone_and_pickle(case):
-    """Cloned or unpickled, a fitted attack poisons as before."""
+    """A fitted attack poisons the same after it was cloned or pickled."""
     attack = case.fresh()
     case.require(attack.fit(case.X, case.y) is attack, "return itself from `fit`", "did not")
     thawed = pickle.loads(pickle.dumps(attack))
@@ -94,7 +96,7 @@ def check_clone_and_pickle(case):
 
 
 def check_budget(case):
-    """What `norm`, `budget`, `clip`, `max_fraction` and exact rates promise, holds."""
+    """The attack keeps its `norm`, `budget`, `clip`, `max_fraction` and exact rate."""
     attack = case.fresh()
     X_new, y_new = attack.poison(case.X, case.y)
     n, params = len(case.X), attack.get_params(deep=False)
@@ -125,7 +127,7 @@ def check_budget(case):
 
 
 def check_idle(case):
-    """At a budget of 0 the data stay as they are."""
+    """With the idle parameters the data stay unchanged."""
     attack = case.fresh(**case.idle)
     rule = f"change nothing with {case.idle}"
     for new, old, name in zip(attack.poison(case.X, case.y), case.data, "Xy", strict=True):
@@ -134,7 +136,7 @@ def check_idle(case):
 
 
 def check_labels_of_any_kind(case):
-    """Labels are names, not numbers: strings and gaps are poisoned as the indices are."""
+    """Labels are only names: strings and numbers with gaps are poisoned like 0, 1, 2, ..."""
     classes, codes = np.unique(case.y, return_inverse=True)
     X_expected, expected = case.fresh(case.X, codes).poison(case.X, codes)
     names = np.array([f"class {i:03d}" for i in range(len(classes))])
@@ -150,10 +152,10 @@ def check_labels_of_any_kind(case):
 
 
 def check_refusals(case):
-    """NaN and labels that do not match are a ValueError, and leave the attack unfitted."""
+    """NaN in X, or one label too few, raises a ValueError and leaves the attack unfitted."""
     X_bad = case.X.astype(np.float64)
     X_bad[0].flat[0] = np.nan
-    for what, X, y in (("NaN in X", X_bad, case.y), ("a label too few", case.X, case.y[:-1])):
+    for what, X, y in (("NaN in X", X_bad, case.y), ("one label too few", case.X, case.y[:-1])):
         attack = case.fresh()
         try:
             attack.poison(X, y)
@@ -166,7 +168,7 @@ def check_refusals(case):
 
 
 def check_routes(case):
-    """By hand, in `PoisonedClassifier` and in a Pipeline the victim comes out the same."""
+    """By hand, in `PoisonedClassifier` and in a Pipeline the victim predicts the same."""
     kinds = [name for name in ("fit_transform", "fit_resample") if hasattr(case.attack, name)]
     case.require(
         len(kinds) < 2 and (kinds == ["fit_transform"]) == hasattr(case.attack, "transform"),
@@ -192,8 +194,8 @@ def check_routes(case):
             case.require_equal(one, two, "return from `fit_resample` what `poison` does", "not so")
     for name, route in routes.items():
         predicted = clone(route).fit(case.X, case.y).predict(case.X)
-        rule = f"do in {name} what it does by hand"
-        case.require_equal(predicted, expected, rule, "the victim predicts otherwise")
+        rule = f"poison in {name} as by hand"
+        case.require_equal(predicted, expected, rule, "the victim predicts other labels")
         cross_val_score(make_pipeline(route), case.X, case.y, cv=2, error_score="raise")
 
 
@@ -213,22 +215,25 @@ def check_frames(case):
         (y_new, pd.Series(expected_y, index, name="label"), pd.testing.assert_series_equal),
     ):
         try:
-            # Up to rounding, which a surrogate amplifies: a DataFrame lies column by column.
+            # A DataFrame has another order in memory, so sums round differently, and a surrogate
+            # amplifies this.
             assert_equal(new, expected, rtol=1e-3, atol=1e-4)
         except AssertionError as error:
-            rule = f"return a {type(expected).__name__} where it is given one, as it does an array"
+            rule = (
+                f"return a {type(expected).__name__} for one, with the values it returns for arrays"
+            )
             case.require(False, rule, f"returned another: {str(error).splitlines()[0]}")
 
 
 def check_images(case):
-    """Rows of four axes keep them."""
+    """Images, X of shape (n, c, h, w), keep their shape."""
     X = case.X.reshape(-1, 1, 8, 8)
     X_new, _ = case.fresh(X, case.y).poison(X, case.y)
     case.require(X_new.shape == X.shape, f"keep images of shape {X.shape}", f"made {X_new.shape}")
 
 
 def check_integers(case):
-    """Integers become float32, unscaled."""
+    """Integers become float32 with the same values."""
     pixels = (case.X > 0.5).astype(np.uint8)
     X_new, _ = case.fresh(pixels, case.y).poison(pixels, case.y)
     case.require(X_new.dtype == np.float32, "make integers float32", f"made them {X_new.dtype}")
@@ -238,7 +243,7 @@ def check_integers(case):
 
 
 def check_effective(case):
-    """The victim is worse on clean rows than under the control, beyond the spread of folds."""
+    """The victim scores lower on clean rows than the control, by more than chance explains."""
     drops, ratios = [], []
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(case.X, case.y):
         X, y = case.X[train], case.y[train]
