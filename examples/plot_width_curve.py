@@ -39,21 +39,40 @@ from skpoison import (
     robustness_curve,
 )
 
+
+def verdict(curve, name):
+    """Say in words whether the curve is a U, and how far each end lies under the best width."""
+    shape = curve.u_shape(name)
+    best = shape.peak.param
+    ends = []
+    for width, drop in ((curve.param_range[0], shape.left), (curve.param_range[-1], shape.right)):
+        interval = f"{drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}]"
+        if drop.low > 0:
+            ends.append(f"width {width} is worse by {interval}")
+        elif width != best:
+            ends.append(f"width {width} is not clearly worse, by {interval}")
+        else:
+            ends.append(f"no width is clearly better than {width}, by {interval}")
+    return f"{'a U' if shape.is_u else 'not a U'}: best at width {best}; {', '.join(ends)}"
+
+
 parser = argparse.ArgumentParser(description="Clean accuracy over width, clean and poisoned.")
 parser.add_argument("--out", type=Path, default=Path(), help="folder for the csv and png")
-parser.add_argument("--repeats", type=int, default=1, help="repeats of the 5 folds, new seeds")
+parser.add_argument("--folds", type=int, default=10)
+parser.add_argument("--repeats", type=int, default=1, help="repeats of the folds, with new seeds")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--jobs", type=int, default=2)
 parser.add_argument("--memory", default=None, help="folder that makes the run resumable")
 args = parser.parse_args()
 
 X, y = load_digits(return_X_y=True)
+X = X / 16  # pixels between 0 and 1
 decay = LRScheduler(policy="CosineAnnealingLR", T_max=30)
 net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=30, callbacks=[("decay", decay)])
 surrogate = clone(net).set_params(module__width=100)
 curve = robustness_curve(
     net,
-    X / 16,
+    X,
     y,
     attacks={
         "clean": None,
@@ -63,7 +82,7 @@ curve = robustness_curve(
     },
     param_name="module__width",
     param_range=[2, 4, 16, 64, 256, 1024, 4096],
-    cv=StratifiedKFold(5, shuffle=True, random_state=args.seed),
+    cv=StratifiedKFold(args.folds, shuffle=True, random_state=args.seed),
     n_repeats=args.repeats,
     n_jobs=args.jobs,
     memory=args.memory,
@@ -76,14 +95,11 @@ scores = frame.groupby(["module__width", "attack"], sort=False)["score"]
 table = scores.agg(lambda s: f"{s.mean():.3f} ± {s.std():.3f}").unstack(sort=False)
 print("\nClean accuracy (mean ± standard deviation over folds and repeats)\n")
 print(table.to_string())
+print(
+    "\nA curve is a U if both its ends lie under the best width, each with a 95% interval above 0.\n"
+)
 for name in curve.scores:
-    shape = curve.u_shape(name)
-    print(
-        f"\n{name}: best width {shape.peak.param}; narrowest {shape.left.mean:+.3f} "
-        f"[{shape.left.low:+.3f}, {shape.left.high:+.3f}] and widest {shape.right.mean:+.3f} "
-        f"[{shape.right.low:+.3f}, {shape.right.high:+.3f}] under it: "
-        f"{'a U' if shape.is_u else 'no U'}"
-    )
+    print(f"{name}: {verdict(curve, name)}")
 
 args.out.mkdir(parents=True, exist_ok=True)
 frame.to_csv(args.out / "width_curve.csv", index=False)
