@@ -2,20 +2,24 @@
 How much poison does a net take, and at which width?
 ====================================================
 
-One hidden layer of 2 to 4096 units is trained on scikit-learn's digits, clean and under the three
-attacks of Wang, Mianjy and Arora (ICML 2021), and scored on clean rows that were held out. With
-clean data wider is no worse. With flipped labels (C) there is a best width: narrow nets cannot
-learn the digits, wide ones learn the flips.
+A net with one hidden layer of 2 to 4096 units is trained on scikit-learn's digits: on clean data,
+and under the three attacks of Wang, Mianjy and Arora (ICML 2021). It is scored on clean rows that
+were held out. On clean data wider nets are no worse. With flipped labels (C) there is a best width:
+narrow nets cannot learn the digits, and wide nets learn the flips.
 
-Training is plain SGD at rate 0.5, batch 32, 30 epochs. The rate falls to 0 along a cosine: at a
-constant rate the noise of the last epoch hides most of what the width does. Attacks on features (A
-and B) look at a net of width 100, trained in the same way, as in the paper.
+Training is plain SGD at rate 0.5, batch 32, 30 epochs. The rate falls to 0 along a cosine, because
+at a constant rate the noise of the last epoch hides most of what the width does. The attacks on
+features (A and B) look at a net of width 100 that is trained in the same way, as in the paper.
 
-A and B move images, not labels. Their budgets are chosen so that a fall is seen that is not a fall
-to nothing: with half of them (C = 15, B = 0.5) a net of width 100 loses less than a point, see
-plot_attack_vs_noise.py; these digits have a norm of about 3.9.
+A and B move images, and leave labels as they are. Their budgets are large enough to lower the
+accuracy, but not to chance. With half of each budget (C = 15, B = 0.5) a net of width 100 loses
+less than a point, see plot_attack_vs_noise.py. For comparison, a digit has a norm of about 3.9.
 
-With ``--repeats 3`` the intervals under the table are worth reading.
+The last lines say for each condition whether its curve is a U: whether both ends lie under the best
+width, with 95% intervals above 0. With the default of 10 folds C was a U for ten of ten seeds
+(``--seed 0`` to ``--seed 9``). The widest net lay 0.031 to 0.068 under the best, and the lowest end
+of the ten intervals was 0.004. With ``--repeats 2`` this lowest end is 0.016, and the run takes
+twice as long. With ``--folds 5`` C was a U for six of the ten seeds.
 """
 
 import argparse
@@ -43,17 +47,18 @@ from skpoison import (
 def verdict(curve, name):
     """Say in words whether the curve is a U, and how far each end lies under the best width."""
     shape = curve.u_shape(name)
-    best = shape.peak.param
-    ends = []
-    for width, drop in ((curve.param_range[0], shape.left), (curve.param_range[-1], shape.right)):
+    best, words = f"best at width {shape.peak.param}", []
+    ends = {"narrowest": (curve.param_range[0], shape.left)}
+    ends["widest"] = (curve.param_range[-1], shape.right)
+    for end, (width, drop) in ends.items():
         interval = f"{drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}]"
         if drop.low > 0:
-            ends.append(f"width {width} is worse by {interval}")
-        elif width != best:
-            ends.append(f"width {width} is not clearly worse, by {interval}")
+            words.append(f"width {width} is worse by {interval}")
+        elif width == shape.peak.param:
+            best += f", the {end}"
         else:
-            ends.append(f"no width is clearly better than {width}, by {interval}")
-    return f"{'a U' if shape.is_u else 'not a U'}: best at width {best}; {', '.join(ends)}"
+            words.append(f"width {width} is not clearly worse: by {interval}")
+    return f"{'a U' if shape.is_u else 'not a U'}: {'; '.join([best, *words])}"
 
 
 parser = argparse.ArgumentParser(description="Clean accuracy over width, clean and poisoned.")
@@ -95,9 +100,7 @@ scores = frame.groupby(["module__width", "attack"], sort=False)["score"]
 table = scores.agg(lambda s: f"{s.mean():.3f} ± {s.std():.3f}").unstack(sort=False)
 print("\nClean accuracy (mean ± standard deviation over folds and repeats)\n")
 print(table.to_string())
-print(
-    "\nA curve is a U if both its ends lie under the best width, each with a 95% interval above 0.\n"
-)
+print("\nA U: both ends are worse than the best width, by 95% intervals above 0.\n")
 for name in curve.scores:
     print(f"{name}: {verdict(curve, name)}")
 

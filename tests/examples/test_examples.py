@@ -24,10 +24,10 @@ def run_example(name, *arguments):
 
 
 def test_main_job(tmp_path):
-    # The whole job, as the README runs it: about 45 s on 2 cores.
+    # The whole job, as the README runs it: about a minute on 2 cores.
     result = run_example("plot_width_curve.py", "--out", tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "140/140" in result.stderr
+    assert "280/280" in result.stderr
     frame = pd.read_csv(tmp_path / "width_curve.csv")
     assert frame.columns.tolist() == [
         "attack",
@@ -40,12 +40,16 @@ def test_main_job(tmp_path):
     ]
     assert sorted(frame["attack"].unique()) == ["A", "B", "C", "clean"]
     assert sorted(frame["module__width"].unique()) == [2, 4, 16, 64, 256, 1024, 4096]
-    assert len(frame) == 4 * 7 * 5
+    assert len(frame) == 4 * 7 * 10
     assert not frame.duplicated(["attack", "module__width", "split", "repeat"]).any()
     means = frame.groupby(["attack", "module__width"])["score"].mean()
     assert means["clean", 4096] > 0.95
     assert means["C", 64] > means["C", 4096]
     assert f"{means['C', 64]:.3f}" in result.stdout
+    assert re.search(r"^clean: not a U: best at width 4096, the widest;", result.stdout, re.M)
+    drop = r"worse by 0\.\d+ \[0\.\d+, 0\.\d+\]"
+    line = rf"^C: a U: best at width (64|256); width 2 is {drop}; width 4096 is {drop}$"
+    assert re.search(line, result.stdout, re.M)
     assert (tmp_path / "width_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
