@@ -49,13 +49,13 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "skpoison"
-html_css_files = ["wide.css"]
+html_css_files = ["site.css"]
 html_sidebars = {"*": []}  # Pages of the first level have no sections beside them.
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "header_links_before_dropdown": 4,
 }
 

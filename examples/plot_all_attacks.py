@@ -2,16 +2,21 @@
 All attacks against one victim, each beside its control
 =======================================================
 
-An attack is worth its name if it does what a control of the same size does not. The victim is an
-`MLP` of three widths; the surrogate, an `MLP` of width 100 with a seed of its own, is trained on
-the clean rows once a seed and shared by the attacks. Controls: noise with the norm of every row
-(`RandomNoise`) for attacks on features; random flips at equal rate for flips chosen with care; the
-backdoor's labels without its patch for the backdoor. Random flips stand beside clean rows.
+A good attack does more than a control of the same size. The victim is an `MLP`, in three widths.
+The surrogate is an `MLP` of width 100 with a seed of its own. It is trained on the clean rows once
+for each seed, and all attacks share it. The controls are:
 
-What counts is the accuracy on clean test data, or for `GradientMatching` and `BackdoorPatch` the
-share of the wanted answers. Seeds change the hold-out, surrogate, victims and targets.
+- for attacks on features, noise that moves each row as far (`RandomNoise`);
+- for flips that a surrogate chooses, random flips at the same rate;
+- for random flips, clean rows;
+- for the backdoor, its labels without its patch.
 
-``--dataset mnist`` needs the files of `fetch_mnist`; ``--memory`` continues a run that was killed.
+The score is the accuracy on clean test data. For `GradientMatching` and `BackdoorPatch` it is the
+share of answers that the attacker wanted. A seed changes the hold-out, surrogate, victims and
+targets.
+
+``--dataset mnist`` needs the files of `fetch_mnist`. With ``--memory`` a run that was killed
+continues.
 """
 
 import argparse
@@ -51,7 +56,7 @@ from skpoison import (
     fit_many,
 )
 
-# Budgets A and B are those of plot_attack_vs_noise.py; all were fixed before this was run.
+# plot_attack_vs_noise.py has the same budgets A and B. All were fixed before this was run.
 SETTINGS = {
     "digits": {
         "A": 30.0,
@@ -72,7 +77,7 @@ SETTINGS = {
 }
 TRAINING = {"digits": {"lr": 0.5, "batch_size": 32}, "mnist": {"lr": 0.1, "batch_size": 32}}
 FLIPS, FRACTION, BACKDOOR = 0.2, 0.1, 0.05
-# Attack: its control, and what counts.
+# For each attack: its control, and the score that counts.
 CONTROLS = {
     "PGA, A": ("noise, A", "accuracy"),
     "PGA, B": ("noise, B", "accuracy"),
@@ -85,7 +90,7 @@ CONTROLS = {
 
 
 def load(dataset, n, seed):
-    """Training and test data, flat rows: X_train, y_train, X_test, y_test."""
+    """Return X_train, y_train, X_test and y_test, with flat rows."""
     if dataset == "digits":
         X, y = load_digits(return_X_y=True)
         X, X_test, y, y_test = train_test_split(
@@ -98,7 +103,7 @@ def load(dataset, n, seed):
 
 
 def poisons(dataset, data, n_targets, seed):
-    """Triples of name, training data, and the attack that knows what success is (or None)."""
+    """Yield name, training data, and the attack whose `success_rate` counts (or None)."""
     X, y, X_test, y_test = data
     setting, rng = SETTINGS[dataset], np.random.default_rng(seed)
     net = NetClassifier(
@@ -148,7 +153,7 @@ def poisons(dataset, data, n_targets, seed):
 
 
 def run_seed(dataset, n, n_targets, seed):
-    """One row a victim."""
+    """Return one row for each victim."""
     data = load(dataset, n, seed)
     X_test, y_test = data[2:]
     names, sets, attacks = zip(*poisons(dataset, data, n_targets, seed), strict=True)
@@ -168,8 +173,8 @@ def run_seed(dataset, n, n_targets, seed):
 
 
 def summary(frame):
-    """Attack and control, means over seeds, and how far the attack lies ahead: a 95% interval."""
-    # Several targets of a seed share its hold-out and victims: they count once.
+    """Compare attacks with controls: means over seeds, and the lead with its 95% interval."""
+    # The targets of a seed share its hold-out and victims, so their mean counts once.
     means = frame.groupby(["width", "attack", "seed"])[["accuracy", "success"]].mean()
     lines = []
     for width in frame["width"].unique():
@@ -196,7 +201,7 @@ def summary(frame):
 
 
 def draw(table, title):
-    """A panel a width: how far each attack lies ahead of its control."""
+    """Draw how far each attack lies ahead of its control, a panel for each width."""
     widths = table["width"].unique()
     fig, axes = plt.subplots(1, len(widths), figsize=(10, 3.2), sharey=True, layout="constrained")
     for ax, width in zip(axes, widths, strict=True):
@@ -213,7 +218,7 @@ parser = argparse.ArgumentParser(description="All attacks, each beside its contr
 parser.add_argument("--dataset", choices=sorted(SETTINGS), default="digits")
 parser.add_argument("--n", type=int, default=10_000, help="training rows of MNIST")
 parser.add_argument("--seeds", type=int, default=5)
-parser.add_argument("--targets", type=int, default=4, help="random targets of a seed")
+parser.add_argument("--targets", type=int, default=4, help="random targets for each seed")
 parser.add_argument("--memory", help="folder of finished seeds")
 parser.add_argument("--out", type=Path, default=Path())
 args = parser.parse_args()
@@ -243,7 +248,7 @@ report = {
     "versions": {"skpoison": __version__, "python": platform.python_version()}
     | {name: version(name) for name in packages},
     "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-    # Of this start: seeds that an earlier one left in --memory are not in it.
+    # Seeds that an earlier run left in --memory are not in this time.
     "cpu_time_s": round(time.process_time() - start, 1),
 }
 Path(f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n")

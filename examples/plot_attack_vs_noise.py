@@ -2,12 +2,13 @@
 Do the attacks hurt more than noise, and which loss hurts most?
 ===============================================================
 
-A clean-label attack is worth its name if it hurts more than random noise in which every row has the
-same norm. Here a net is trained on data poisoned by `CleanLabelPGA` with the paper's negated loss,
-with cross-entropy, and by `RandomNoise` with the row norms of either, and scored on clean test
-data: 5 seeds (of the surrogate, the victim and, on digits, the hold-out), differences paired.
+A good clean-label attack hurts more than random noise whose rows have the same norms. This script
+trains a net on data poisoned by `CleanLabelPGA`, with the paper's negated loss and with
+cross-entropy, and on data with the matching `RandomNoise`. It scores each net on clean test data.
+There are 5 seeds, which change the surrogate, the victim and, on digits, the hold-out. Differences
+are paired by seed.
 
-``--dataset digits`` needs no download; ``--dataset mnist`` takes 5,000 rows and the whole test set.
+``--dataset digits`` needs no download. ``--dataset mnist`` uses 5,000 rows and the whole test set.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from sklearn.model_selection import train_test_split
 
 from skpoison import MLP, CleanLabelPGA, NetClassifier, RandomNoise, fetch_mnist
 
-# A moderate and a large budget for each regime, fixed before looking. On digits the moderate ones
-# turned out to be harmless: 20 and 0.7 were added afterwards, to show where the harm begins.
+# A moderate and a large budget for each regime, fixed before looking. On digits the moderate
+# budgets turned out to be harmless. 20 and 0.7 were added later, to show where the harm begins.
 BUDGETS = {
     "digits": [
         ("l2,1", 15.0),
@@ -47,7 +48,7 @@ COLUMNS = ["negated", "noise (negated)", "cross_entropy", "noise (cross_entropy)
 
 
 def load(dataset, seed):
-    """Training and test data: X_train, y_train, X_test, y_test."""
+    """Return X_train, y_train, X_test and y_test."""
     if dataset == "mnist":
         X, y = fetch_mnist()
         X, _, y, _ = train_test_split(X, y, train_size=5000, stratify=y, random_state=0)
@@ -58,10 +59,10 @@ def load(dataset, seed):
 
 
 def run(dataset, norm, budget, seed):
-    """Accuracies on clean test data for one budget and seed, and what was spent of it."""
+    """Return accuracies on clean test data, and the share of the budget that was spent."""
     X, y, X_test, y_test = load(dataset, seed)
     surrogate = NetClassifier(MLP, module__width=100, **TRAINING[dataset])
-    # Seeds of its own: surrogate and victim share an architecture, not their first weights.
+    # Surrogate and victim have the same architecture, but different first weights.
     victim = NetClassifier(MLP, module__width=100, random_state=1000 + seed, **TRAINING[dataset])
     row = {"norm": norm, "budget": budget, "seed": seed}
     row["clean"] = victim.fit(X, y).score(X_test, y_test)
@@ -77,7 +78,7 @@ def run(dataset, norm, budget, seed):
 
 
 def paired(difference):
-    """Mean and 95% interval (Student's t) of paired differences."""
+    """Return mean and 95% interval (Student's t) of paired differences as text."""
     n = len(difference)
     half = student_t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)
     mean = difference.mean()

@@ -2,10 +2,12 @@
 How many changed training rows does a partition ensemble withstand?
 ===================================================================
 
-`PartitionEnsemble` with 50 and 250 partitions of the first 10,000 rows of MNIST (``SKPOISON_DATA``
-names the folder). Certified accuracy at r is the share of test rows that are predicted right and
-whose prediction no r insertions, removals or label flips can change. Writes
-``certified_accuracy.csv``, ``.png`` and the numbers of the page as ``.txt``.
+This script trains `PartitionEnsemble` with 50 and with 250 partitions on the first 10,000 rows of
+MNIST (``SKPOISON_DATA`` names the folder). The certified accuracy at r is the share of test rows
+that are predicted right and stay right under any r insertions, removals or label flips.
+
+The script writes ``certified_accuracy.csv``, ``certified_accuracy.png`` and, with the numbers in
+words, ``certified_accuracy.txt``.
 """
 
 import argparse

@@ -2,15 +2,17 @@
 Do flips along influence functions beat flips by loss?
 ======================================================
 
-`LabelFlip(selection="loss")` asks its surrogate once. Here the attacker goes on: it flips a tenth
-of its budget, trains a logistic regression on what it has made, and flips next the rows whose flip
-raises the loss of all clean rows most, to first order. How far a flip moves the parameters is taken
-from the gradient alone ("gradient") or from the inverse Hessian too, the influence function of Koh
-and Liang (2017) ("influence"); "influence, 1 step" spends the whole budget at once.
+`LabelFlip(selection="loss")` asks its surrogate once. The attacker of this script asks again and
+again. It flips a tenth of its budget and trains a logistic regression on the result. Next it flips
+the rows whose flip raises the loss of all clean rows most, to first order. The variants are:
 
-All flip exactly the same number of labels, to the next class. Victims are an `MLP` of width 100 and
-a logistic regression. What came out: see docs/results/all_attacks. No method is better than "loss"
-on digits and on breast cancer both, and so the package has no `InfluenceFlip`.
+- "gradient" uses the gradient alone to estimate how far a flip moves the parameters;
+- "influence" uses the inverse Hessian too, as the influence function of Koh and Liang (2017);
+- "influence, 1 step" spends the whole budget at once.
+
+All variants flip the same number of labels, to the next class. The victims are an `MLP` of width
+100 and a logistic regression. The results are in docs/results/all_attacks. No variant is better
+than "loss" on both digits and breast cancer, and so the package has no `InfluenceFlip`.
 """
 
 import argparse
@@ -41,7 +43,7 @@ C = 1.0
 
 
 def flip(X, y, rate, *, n_steps, hessian):
-    """Labels after round(rate n) flips to the next class."""
+    """Return the labels after round(rate n) flips to the next class."""
     n, n_classes = len(X), int(y.max()) + 1
     rows, index, wanted = np.c_[X, np.ones(n)], np.arange(n), (y + 1) % n_classes
     flipped = np.zeros(n, dtype=bool)
@@ -61,7 +63,7 @@ def flip(X, y, rate, *, n_steps, hessian):
 
 
 def fit(X, y, n_classes):
-    """Weights (d + 1, n_classes); a class that is gone gets a score that it never wins with."""
+    """Return weights (d + 1, n_classes); a class without rows gets a score that never wins."""
     model = LogisticRegression(C=C, max_iter=300).fit(X, y)
     weights = np.zeros((X.shape[1] + 1, n_classes))
     weights[-1] = -20
@@ -72,7 +74,7 @@ def fit(X, y, n_classes):
 
 
 def solve(rows, proba, slope):
-    """The inverse Hessian of the training loss times a slope, shaped like it."""
+    """Return the inverse Hessian of the training loss times `slope`, in the shape of `slope`."""
     (n, d), n_classes = rows.shape, proba.shape[1]
     hessian = np.eye(d * n_classes) / (C * n)
     for a in range(n_classes):
@@ -84,7 +86,7 @@ def solve(rows, proba, slope):
 
 
 def run(dataset, rate, seed):
-    """One row for each method and victim."""
+    """Return one row for each method and victim."""
     X, y = LOADERS[dataset](return_X_y=True)
     X = MinMaxScaler().fit_transform(X)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)

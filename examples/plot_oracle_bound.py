@@ -2,16 +2,18 @@
 Does SGD keep the promise of Theorem 2.2 against every adversary?
 =================================================================
 
-Projected SGD with poisoned gradients loses at most 5 D (G + B') / (2 sqrt(T)) + 2 D S / T, S being
-the sum of the perturbations' norms. So it still learns if S grows like sqrt(T), and need not if S
-grows like T. Here S is 10 at T = 100 and then grows like T^0, T^0.5 and T^1, under six adversaries:
-four that change gradients, and two that change data (features, labels) and so change gradients. The
-bound holds for all of them, with a factor of 5 or more to spare at T = 10,000. There the largest
-excess error is 0.05 when S grows like T^0 or T^0.5, and still 0.22 when it grows like T: then the
-constant push, and the pull to the worst corner, keep SGD from learning.
+Projected SGD with poisoned gradients loses at most 5 D (G + B') / (2 sqrt(T)) + 2 D S / T. Here S
+is the sum of the norms of the perturbations. So SGD still learns if S grows like sqrt(T), but need
+not learn if S grows like T. In this script S is 10 at T = 100, and then grows like T^0, T^0.5 and
+T^1. There are six adversaries: four change gradients, two change data (features or labels) and so
+change gradients too.
 
-The drawn bound is the lowest of the six (their B' differ); the table has each. The problem is
-logistic regression in the ball of radius D = 5 on two overlapping clouds of norm <= 1.
+The bound holds for all of them. At T = 10,000 it is too high by a factor of 5 or more. The largest
+excess error there is 0.05 when S grows like T^0 or T^0.5, and still 0.22 when S grows like T: the
+constant push, and the pull to the worst corner, then keep SGD from learning.
+
+The adversaries differ in B'. The plot has the lowest of their six bounds, the table has each. The
+problem is logistic regression in the ball of radius D = 5, on two overlapping clouds of norm <= 1.
 """
 
 import argparse
@@ -56,11 +58,11 @@ def poisoned(name, total, n_steps, X, y, clean, direction, rng):
     """The oracle of an adversary whose perturbations sum to about `total`, and its B'."""
     norm, G = total / n_steps, clean.gradient_bound
     if name == "features":
-        # The theorem is told what Proposition 2.1 would be: B' as the largest change there can be.
+        # B' is the bound of Proposition 2.1 on what a move by `norm` does to a gradient.
         moved = X - norm * y[:, None] * direction
         return DataOracle(X, y, moved), (0.25 * RADIUS * G + 1) * norm
     if name == "labels":
-        # A flipped row changes its gradient by ||x||: for logistic loss both slopes sum to -1.
+        # A flip changes a row's gradient by ||x||: the two slopes of the logistic loss sum to -1.
         flipped = rng.permutation(N_ROWS) < norm / np.linalg.norm(X, axis=1).mean() * N_ROWS
         return DataOracle(X, y, y_poisoned=np.where(flipped, -y, y)), G
     if name == "sparse":
@@ -160,7 +162,7 @@ for ax, growth in zip(axes, GROWTHS, strict=True):
             line["excess"],
             3 * line["standard_error"],
             marker=marker,
-            # Two adversaries do the same here: one marker has to show around the other.
+            # Two adversaries do the same here, so one marker is drawn around the other.
             markersize=9 if name == "constant" else 4,
             fillstyle="none" if name == "constant" else "full",
             linewidth=1,

@@ -2,21 +2,23 @@
 What the theory of two-layer nets promises, and what happens
 ============================================================
 
-Theorems 3.1 to 3.3 bound the error of a two-layer ReLU net trained by one pass of SGD on poisoned
-data, for widths between a lower and an upper end. On a pair of scikit-learn's digits they promise
-nothing: the margin is about 0.1, so that the width would have to be over a billion, and the bounds
-on the error are over 1. Here the same net is trained with the theorems' steps at widths of 16 to
-4,096, clean and under the three attacks, with budgets of 1, 10 and 100 times the theorems' scales.
+Theorems 3.1 to 3.3 bound the error of a two-layer ReLU net after one pass of SGD on poisoned data,
+for widths between a lower and an upper end. On a pair of scikit-learn's digits they promise
+nothing: the margin is about 0.1, so the width would have to be above a billion, and the bounds on
+the error are above 1. This script trains the same net with the theorems' step sizes at widths from
+16 to 4,096, on clean data and under the three attacks. The budgets are 1, 10 and 100 times the
+scales that the theorems give.
 
-At those scales the poison changes the mean error by less than 0.01, at any width, and at ten times
-them by less than 0.05: the nets are far more robust than the theorems say. At a hundred times, A
-and C take the last iterate's error from about 0.1 to over 0.3, and B (as large as the rows
-themselves at width 16) turns nets of up to 256 units against the truth.
+At 1 time the scale the poison changes the mean error by less than 0.01 at any width, and at 10
+times by less than 0.05: the nets are far more robust than the theorems say. At 100 times, A and C
+raise the error of the last iterate from about 0.1 to over 0.3. B is then as large as the rows
+themselves at width 16, and nets of up to 256 units are wrong on most rows.
 
-The scales: in regime A, S = `total_budget`; in B, B = `per_sample_budget` at the net's own width,
-so that wider nets are attacked less. In C the rate beta is not defined for so few rows, and the
-fallback is A's S over n: the text says that both regimes have budgets of almost the same order.
-The bounds are for the average error over the iterates (solid); dashed is that of the last one.
+The scales are: in regime A, S = `total_budget`; in B, B = `per_sample_budget` at the net's own
+width, so that wider nets are attacked less. In C the rate beta is not defined for so few rows. Its
+stand-in is the S of regime A divided by n, because the paper says that the two budgets are of
+almost the same order. The bounds are for the error averaged over the iterates (solid lines). The
+dashed lines are the error of the last iterate.
 """
 
 import argparse
@@ -45,7 +47,7 @@ MULTIPLES = [0, 1, 10, 100]
 
 
 class IterateErrors(Callback):
-    """Test errors of the iterates, the initial one and every eighth after it."""
+    """Records the test error of the initial iterate and of every eighth after it."""
 
     def __init__(self, X, y):
         self.X, self.y = X, y
@@ -65,7 +67,7 @@ class IterateErrors(Callback):
 
 
 def train(X, y, test, width, lr, seed):
-    """One pass of SGD, one row at a time: the mean error over the iterates, and the last one's."""
+    """Run one pass of SGD; return the mean error over the iterates, and the last error."""
     net = NetClassifier(
         TwoLayerReLU,
         module__width=width,
@@ -80,7 +82,7 @@ def train(X, y, test, width, lr, seed):
 
 
 def poison(regime, scale, surrogate, X, y, seed):
-    """Poisoned data, and what the attack spent: S, B or beta, and the largest row norm."""
+    """Return poisoned data, what the attack spent (S, B or beta), and the largest row norm."""
     if scale == 0:
         return X, y, 0.0, 0.0
     if regime == "C":
@@ -101,7 +103,7 @@ parser.add_argument("--pair", type=int, nargs=2, default=(0, 1), help="the two d
 parser.add_argument("--seeds", type=int, default=4)
 args = parser.parse_args()
 
-torch.set_num_threads(1)  # one row at a time is too little work for more
+torch.set_num_threads(1)  # One row at a time is too little work for more.
 X, y = load_digits(return_X_y=True)
 keep = np.isin(y, args.pair)
 X, y = normalize(X[keep]).astype(np.float32), (y[keep] == args.pair[1]).astype(np.int64)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,17 @@ def test_gallery_scripts_start_with_a_claim(path):
     assert len(rule) == len(title)
     assert not blank
     assert claim
+
+
+def test_example_of_the_landing_page_runs(tmp_path, monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.S)
+    assert len(block.splitlines()) <= 15
+    quick = block.replace("max_epochs=20", "max_epochs=1").replace("[4, 64, 1024]", "[4, 8]")
+    assert quick.count("max_epochs=1)") == quick.count("[4, 8]") == 1
+    monkeypatch.chdir(tmp_path)
+    exec(quick, {"__name__": "landing_page"})
+    plt.close("all")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_there_is_a_gallery():

@@ -9,9 +9,9 @@ from types import ModuleType
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from sklearn.datasets import load_iris
 
 ROOT = Path(__file__).parents[2]
+README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 
 
 def run_example(name, *arguments):
@@ -24,10 +24,10 @@ def run_example(name, *arguments):
 
 
 def test_main_job(tmp_path):
-    # The whole job, as the README runs it: about 45 s on 2 cores.
+    # The whole job, as the README runs it: about a minute on 2 cores.
     result = run_example("plot_width_curve.py", "--out", tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "140/140" in result.stderr
+    assert "280/280" in result.stderr
     frame = pd.read_csv(tmp_path / "width_curve.csv")
     assert frame.columns.tolist() == [
         "attack",
@@ -40,12 +40,16 @@ def test_main_job(tmp_path):
     ]
     assert sorted(frame["attack"].unique()) == ["A", "B", "C", "clean"]
     assert sorted(frame["module__width"].unique()) == [2, 4, 16, 64, 256, 1024, 4096]
-    assert len(frame) == 4 * 7 * 5
+    assert len(frame) == 4 * 7 * 10
     assert not frame.duplicated(["attack", "module__width", "split", "repeat"]).any()
     means = frame.groupby(["attack", "module__width"])["score"].mean()
     assert means["clean", 4096] > 0.95
     assert means["C", 64] > means["C", 4096]
     assert f"{means['C', 64]:.3f}" in result.stdout
+    assert re.search(r"^clean: not a U: best at width 4096, the widest;", result.stdout, re.M)
+    drop = r"worse by 0\.\d+ \[0\.\d+, 0\.\d+\]"
+    line = rf"^C: a U: best at width (64|256); width 2 is {drop}; width 4096 is {drop}$"
+    assert re.search(line, result.stdout, re.M)
     assert (tmp_path / "width_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -65,20 +69,23 @@ def test_theory_examples(tmp_path, name):
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_readme_blocks_run_in_turn(tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", README_BLOCKS, ids=range(1, 1 + len(README_BLOCKS)))
+def test_readme_block_runs_by_itself(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 4
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    X.assign(label=y).to_csv("table.csv", index=False)
     # A module, as a script is one: pickle looks an own attack's class up in it.
     script = ModuleType("readme_script")
     monkeypatch.setitem(sys.modules, script.__name__, script)
-    for block in blocks:
-        exec(block, vars(script))
-    assert Path("curve.png").exists()
+    exec(block, vars(script))
     plt.close("all")
+    assert capsys.readouterr().out.strip()
+    drawn = set(re.findall(r'savefig\("(.*?)"\)', block))
+    assert {path.name for path in tmp_path.iterdir()} == drawn
+
+
+def test_readme_has_one_X():
+    assert len(README_BLOCKS) == 6
+    for block in README_BLOCKS:
+        assert re.search(r"^X, y = load_digits\(.*\nX = X / 16\b", block, re.M)
 
 
 def test_readme_and_ci_share_the_test_command():
