@@ -112,7 +112,6 @@ def test_no_package_imports_a_private_module_of_another():
 PRIVATE_USES = {
     ("nets/_classifier.py", "_set_training"): "skorch has no public way to set the mode of all",
     ("nets/_classifier.py", "_optimizers"): "nor to ask which optimisers there are",
-    ("testing/_checks.py", "_rand"): "numpy's global generator, for its state",
 }
 # torch gives no other access to these; a namedtuple's methods are public.
 NOT_COUNTED = {
