@@ -456,27 +456,43 @@ def draw(frame, args):
         squeeze=False,
         layout="constrained",
     )
-    seeds = frame["seed"].nunique()
-    figure.suptitle(
-        f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}", '
-        + ("one seed" if seeds == 1 else f"{seeds} seeds: mean ± standard deviation")
-    )
+    figure.suptitle(f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}"')
     shapes = {}
     for ax, ((protocol, rule), part) in zip(axes[0], parts, strict=True):
-        curve = curve_of(part)
         scores = part.groupby(["width", "attack"], sort=False)["score"]
         table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
         print(
             f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n"
         )
+        curve, n_seeds = draw_panel(ax, part)
         shapes[f"{protocol}, {rule}"] = describe(curve)
-        RobustnessCurveDisplay.from_curve(curve, ax=ax, score_name="Accuracy on clean test data")
-        ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}", rate {rule}')
+        words = "one seed" if n_seeds == 1 else f"{n_seeds} seeds: mean ± standard deviation"
+        ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}", rate {rule}, {words}')
         ax.xaxis.set_minor_formatter("")
         ax.label_outer()
-        ax.get_legend().remove()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        ax.legend(loc="best")
     return figure, shapes
+
+
+def draw_panel(ax, part):
+    """Curves of the seeds that have all widths; a ring for each fit of another seed.
+
+    A mean over one seed here and two there would bend where a seed begins. Returns the curve, and
+    how many seeds are in it.
+    """
+    counts = part.groupby("seed").size()
+    whole = counts.index[counts == counts.max()]
+    curve = curve_of(part[part["seed"].isin(whole)])
+    display = RobustnessCurveDisplay.from_curve(
+        curve, ax=ax, score_name="Accuracy on clean test data"
+    )
+    rest = part[~part["seed"].isin(whole)]
+    for line, name in zip(display.lines_, curve.scores, strict=True):
+        own = rest[rest["attack"] == name]
+        label = "other seeds, not complete" if name == "clean" and len(rest) else None
+        style = {"marker": "s", "markersize": 4, "fillstyle": "none", "linestyle": "none"}
+        ax.plot(own["width"], own["score"], color=line.get_color(), label=label, **style)
+    return curve, len(whole)
 
 
 def main():
