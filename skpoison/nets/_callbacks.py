@@ -1,4 +1,4 @@
-"""Which callbacks act between the steps of a training only, and not on them."""
+"""Which callbacks leave the training steps alone, and act between epochs only."""
 
 import torch
 from skorch.callbacks import EarlyStopping, EpochTimer, LRScheduler, PrintLog
@@ -9,10 +9,10 @@ class StopTraining(Exception):
 
 
 class EpochLog(PrintLog):
-    """skorch's log of epochs, which makes its table even where nobody is to see it."""
+    """skorch's log of epochs, without the work where nothing is printed."""
 
     def is_silent(self, net):
-        """Whether nobody is to see it."""
+        """Whether nothing is printed."""
         return not net.verbose and self.sink is print
 
     def on_epoch_end(self, net, **kwargs):
@@ -21,19 +21,19 @@ class EpochLog(PrintLog):
 
 
 def only_time(net):
-    """Whether a net has skorch's own callbacks, and they do no more than to time its epochs."""
+    """Whether a net has only skorch's default callbacks, and they only time its epochs."""
     callbacks = [callback for _, callback in net.callbacks_]
     is_own = [type(callback) for callback in callbacks] == [EpochTimer, EpochLog]
     return is_own and callbacks[1].is_silent(net)
 
 
 _READERS = (EarlyStopping, EpochLog, EpochTimer, PrintLog)
-# They turn the momentum up and down as well.
+# These schedules change the momentum too.
 _CYCLES = ("CyclicLR", "OneCycleLR")
 
 
 def reason_of_callback(name, callback):
-    """Why a callback asks for steps as torch takes them, or None.
+    """Return why a callback needs ordinary training steps, or None.
 
     Any other than these may read gradients or the history of batches, or change weights, options or
     generators.

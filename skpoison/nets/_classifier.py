@@ -29,7 +29,7 @@ from ._steps import chain_step, check_logits, is_bare_sgd, plain_step
 
 
 def _resolve(device):
-    """The device that "auto" stands for on this machine; any other as it is."""
+    """Return the device that "auto" stands for on this machine; return others unchanged."""
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
@@ -37,7 +37,7 @@ def _resolve(device):
 
 @dataclass
 class Training:
-    """The training of a net that has begun: what `NetClassifier.begin_training` returns.
+    """A training that has begun: what `NetClassifier.begin_training` returns.
 
     Attributes
     ----------
@@ -72,8 +72,9 @@ class NetClassifier(NeuralNetClassifier):
     module : class or callable returning a torch.nn.Module
         The network, mapping rows to logits of shape (n, n_classes). Called with the ``module__*``
         parameters and, where its signature has them, `n_features`, `in_channels` and `n_classes` as
-        learned from the data. A class with an attribute ``input_shape`` gets its rows reshaped to
-        it. Not an instance: that would be trained in place, and `clone` would keep its weights.
+        learned from the data. If the class has an attribute ``input_shape``, rows are reshaped to
+        it. An instance is refused: `fit` would train it in place, and `clone` would keep its
+        weights.
     lr : float, default=0.1
         Learning rate.
     max_epochs : int, default=10
@@ -92,8 +93,8 @@ class NetClassifier(NeuralNetClassifier):
     n_iter_no_change : int, default=30
         Epochs without improvement after which early stopping ends the training.
     device : {"auto"}, str or torch.device, default="auto"
-        Where to compute; "auto" is CUDA where there is one. There too in full float32: TF32 is used
-        only where ``torch.backends.cuda.matmul.allow_tf32`` is set.
+        Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
+        unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, order of the batches, dropout and hold-out.
     verbose : int, default=0
@@ -295,13 +296,13 @@ class NetClassifier(NeuralNetClassifier):
         shape = self.row_shape() if hasattr(self, "input_shape_") else tuple(X.shape[1:])
         if math.prod(X.shape[1:]) != math.prod(shape):
             raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
-        # A copy: a module may write into its input.
+        # A copy, because a module may write into its input.
         X = X.to(parameter.device, parameter.dtype, copy=True)
         with full_precision(self.device_):
             output = self.module_(X.reshape(len(X), *shape))
         return output[0] if isinstance(output, tuple) else output
 
-    # What training several nets together needs of a net (`skpoison.nets.stacks`).
+    # The interface for training several nets together (`skpoison.nets.stacks`).
 
     def begin_training(
         self,
@@ -326,19 +327,29 @@ class NetClassifier(NeuralNetClassifier):
         """
         return self._begin(X, y, X_val, y_val)
 
-    def run_training(self, training: Training) -> Self:
+    def run_training(self, training: Training, **fit_params: Any) -> Self:
         """Train to the end what `begin_training` has begun.
 
         Parameters
         ----------
         training : Training
             What `begin_training` returned.
+        **fit_params
+            Passed to the ``forward`` of the module.
 
         Returns
         -------
         self : NetClassifier
         """
-        return self._run(training)
+        X, y = training.X, training.y
+        with local_seed(training.seed, self.device), full_precision(self.device):
+            self.notify("on_train_begin", X=X, y=y)
+            try:
+                self.fit_loop(X, y, **fit_params)
+            except StopTraining:
+                pass
+            self.finish_training(training)
+        return self
 
     def finish_training(self, training: Training) -> None:
         """Tell callbacks that the training is over, and warn if it diverged.
@@ -403,7 +414,7 @@ class NetClassifier(NeuralNetClassifier):
             For each linear layer the names of its weight and bias, and whether a ReLU follows.
             None if the module is no such chain, or a step does more than subtract the gradient.
         """
-        # A Dataset has labels of its own.
+        # The labels of a Dataset may be anything.
         if not self._from_arrays_ or self._has_other_callbacks():
             return None
         if not is_bare_sgd(self.optimizer_, self.criterion_, self.module_.parameters()):
@@ -425,20 +436,10 @@ class NetClassifier(NeuralNetClassifier):
         return plain_step(self.module_, self.criterion_, self.optimizer_, n_classes)
 
     def _train(self, X, y, X_val, y_val, reset, fit_params, classes=None):
-        # A user's Ctrl-C leaves what was trained so far.
+        # Ctrl-C keeps the training so far: only an Exception restores the former net.
         with unchanged_by(Exception if reset else (), self):
-            return self._run(self._begin(X, y, X_val, y_val, reset, classes), **fit_params)
-
-    def _run(self, training, **fit_params):
-        X, y = training.X, training.y
-        with local_seed(training.seed, self.device), full_precision(self.device):
-            self.notify("on_train_begin", X=X, y=y)
-            try:
-                self.fit_loop(X, y, **fit_params)
-            except StopTraining:
-                pass
-            self.finish_training(training)
-        return self
+            training = self._begin(X, y, X_val, y_val, reset, classes)
+            return self.run_training(training, **fit_params)
 
     def _begin(self, X, y, X_val=None, y_val=None, reset=True, classes=None):
         check_parameters(self)
@@ -465,7 +466,7 @@ class NetClassifier(NeuralNetClassifier):
         loss = self.history[-1, "train_loss"]
         limit, criterion = math.inf, self.criterion_
         if isinstance(criterion, torch.nn.CrossEntropyLoss) and criterion.reduction == "mean":
-            # log(n_classes) is the loss of a net that knows nothing.
+            # log(n_classes) is the loss of equal probabilities.
             limit = 10 * math.log(len(self.classes_))
         if not loss < limit:
             warnings.warn(
@@ -507,7 +508,7 @@ class NetClassifier(NeuralNetClassifier):
         return X, y, (X_val, self._encode(y_val))
 
     def _encode(self, y):
-        """The index of each label in `classes_`, whose order is the user's if he gave them."""
+        """Return the index of each label in `classes_`, in the order of `classes` if given."""
         return encode_labels(y, self.classes_, "this NetClassifier")
 
     def _split(self, X, y, validation):
@@ -521,11 +522,11 @@ class NetClassifier(NeuralNetClassifier):
         return (X[train], y[train]), (X[held_out], y[held_out])
 
     def _knows_no_shape(self):
-        """After ``initialize()`` and ``load_params()``, the first rows tell it."""
+        """Whether the net was initialised without data: the first rows then set its shape."""
         return not hasattr(self, "input_shape_")
 
     def _make_dataset(self, X, y):
-        """A dataset of tensors on the device, copied: a module may write into its input."""
+        """Return a dataset of tensors on the device; copies, as a module may write into them."""
         check_row_shape(self, self.module_)
         parameter = next(self.module_.parameters())
         is_wider = X.dtype.itemsize > parameter.dtype.itemsize
@@ -539,9 +540,9 @@ class NetClassifier(NeuralNetClassifier):
     def _draw_seed(self):
         return int(self._generator_.randint(2**31 - 1))
 
-    # The places where skorch lets a subclass in.
+    # Methods that skorch calls, and that a subclass may override.
 
-    # skorch reads `device` wherever it moves data; it must see a device that torch knows, while
+    # skorch reads `device` wherever it moves data, so it must be a device that torch knows. But
     # `get_params` and `clone` must see "auto".
     @property
     def device(self):
@@ -558,7 +559,7 @@ class NetClassifier(NeuralNetClassifier):
         return params
 
     def __setstate__(self, state):
-        # skorch maps the weights to `device`, and may put another that is there in its place.
+        # skorch maps the weights to `device`, and replaces a device that this machine lacks.
         device = _resolve(state["device"])
         super().__setstate__({**state, "device": device})
         if self.device == device:
@@ -591,7 +592,7 @@ class NetClassifier(NeuralNetClassifier):
     @property
     def _default_callbacks(self):
         callbacks = [("epoch_timer", EpochTimer())]
-        # scikit-learn lists the parameters of a net whose values were not checked yet.
+        # scikit-learn lists parameters before their values are checked.
         if isinstance(self.early_stopping, (bool, np.bool_)) and self.early_stopping:
             stopper = EarlyStopping(
                 monitor="valid_acc",
@@ -609,15 +610,16 @@ class NetClassifier(NeuralNetClassifier):
         """Make new, untrained components, as skorch does."""
         generator = check_random_state(self.random_state)
         if generator is self.random_state or self.random_state is None:
-            # One that others draw from, too: what they do in between must not matter.
+            # Others draw from this generator too. The net gets its own, so that their draws do not
+            # change it.
             generator = np.random.RandomState(generator.randint(2**31 - 1))
         self._generator_ = generator
-        # skorch would empty the history in place; a fit that fails gives the old one back.
+        # skorch would empty the history in place, and a fit that fails could not restore it.
         self.history_ = None
         return super().initialize()
 
     def initialize_module(self):
-        """Make the module, with the sizes that its signature asks for and the data tell."""
+        """Make the module; pass it the sizes of the data that its signature has."""
         learned = {}
         if hasattr(self, "n_features_in_"):
             learned = {
@@ -638,7 +640,7 @@ class NetClassifier(NeuralNetClassifier):
         return self
 
     def check_data(self, X, y=None):
-        """Learn the classes of a Dataset; arrays were checked before."""
+        """Learn the classes of a Dataset. Arrays were checked before."""
         if is_dataset(X) and not hasattr(self, "classes_inferred_"):
             super().check_data(X, y)
 
@@ -666,7 +668,7 @@ class NetClassifier(NeuralNetClassifier):
         return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run an epoch; losses are read from the device once, after its last batch."""
+        """Run an epoch, and read its losses from the device once, after the last batch."""
         if iterator is None:
             return
         listened = self._has_batch_callbacks()
@@ -701,7 +703,7 @@ class NetClassifier(NeuralNetClassifier):
             self.history.record(f"{prefix}_acc_best", accuracy > best)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
-        """Compute the loss, of logits as many as there are classes."""
+        """Compute the loss, after a check that there is one logit for each class."""
         if isinstance(self.criterion_, nn.CrossEntropyLoss):
             check_logits(y_pred, len(self.classes_))
         return super().get_loss(y_pred, y_true, *args, **kwargs)
@@ -719,7 +721,7 @@ class NetClassifier(NeuralNetClassifier):
         )
 
     def _record_loss(self, prefix, loss, n_batches):
-        """Record an epoch's mean loss: skorch keeps each batch's for that, a dict a step."""
+        """Record the mean loss of an epoch, without skorch's dict for each batch."""
         name = f"{prefix}_loss"
         best = min((row.get(name, np.inf) for row in self.history[:-1]), default=np.inf)
         self.history.record(name, loss)
@@ -727,11 +729,11 @@ class NetClassifier(NeuralNetClassifier):
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _has_other_callbacks(self):
-        """Whether there are callbacks that may look at each step, or act on it."""
+        """Whether there are callbacks that may read or change a training step."""
         return any(reason_of_callback(*pair) for pair in self.callbacks_)
 
     def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
-        """Whether a callback wants to hear of each batch; a schedule of epochs does not."""
+        """Whether a callback has methods for batches; a schedule of epochs does not count."""
         return any(
             getattr(type(callback), name) is not getattr(Callback, name)
             for _, callback in self.callbacks_
@@ -740,7 +742,7 @@ class NetClassifier(NeuralNetClassifier):
         )
 
     def notify(self, method_name, **cb_kwargs):
-        """Call the callbacks. skorch's ask for an end of training by a KeyboardInterrupt."""
+        """Call the callbacks. skorch's callbacks end a training by a KeyboardInterrupt."""
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as interrupt:

@@ -1,4 +1,4 @@
-"""What is done on CUDA only: full precision, and steps captured as graphs."""
+"""For CUDA only: full precision, and training steps captured as graphs."""
 
 import warnings
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ import torch
 
 @contextmanager
 def full_precision(device):
-    """Compute convolutions on CUDA with the precision of matrix products; restored after it.
+    """Compute convolutions on CUDA with the precision of matrix products, and restore the setting.
 
-    PyTorch lets convolutions round their inputs to TF32 (10 bits) unless told otherwise, and matrix
-    products not. Who wants it for both sets ``torch.backends.cuda.matmul.allow_tf32 = True``.
+    By default, PyTorch rounds the inputs of convolutions to TF32 (10 bits), but not those of matrix
+    products. Set ``torch.backends.cuda.matmul.allow_tf32 = True`` to round both.
     """
     if torch.device(device).type != "cuda":
         yield
@@ -25,7 +25,7 @@ def full_precision(device):
 
 
 class GraphedStep:
-    """A training step on memory that stays where it is, captured as a CUDA graph and replayed.
+    """A training step on fixed memory, captured as a CUDA graph and replayed.
 
     The kernels of a small step run for less time than their launch takes; a graph launches all of
     them at once.
@@ -52,8 +52,8 @@ class GraphedStep:
         return self.losses
 
     def _capture(self):
-        """Record a step; returns what repeats it, or None where CUDA cannot record it."""
-        # PyTorch asks for some calls on another stream before: with rates of 0 they change nothing.
+        """Record a step; return a function that repeats it, or None if CUDA cannot record it."""
+        # PyTorch requires warm-up calls on another stream. With rates of 0 they change nothing.
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

@@ -1,4 +1,4 @@
-"""SGD written out for chains of linear layers and ReLUs: no graph, no gradient that is not used."""
+"""SGD for chains of linear layers and ReLUs, written out without autograd."""
 
 import torch
 from torch import nn
@@ -15,9 +15,9 @@ ALIGNED = 16
 
 
 def linear_chain_of(module, row_shape):
-    """The layers of a module that is a chain of linear layers and ReLUs, else None.
+    """Return the layers of a module that is a chain of linear layers and ReLUs, else None.
 
-    Known to be one is an `nn.Sequential`: a module with a forward of its own may do anything.
+    Only an `nn.Sequential` is known to be a chain: another ``forward`` may do anything.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ def linear_chain_of(module, row_shape):
             return None
     names = {name for layer in chain for name in layer[:2] if name is not None}
     parameters = dict(module.named_parameters())
-    # A layer or a parameter that stands in two places has one name there.
+    # named_parameters lists a shared parameter once, so the names then differ.
     is_free = all(p.requires_grad and not have_hooks(p) for p in parameters.values())
-    # A logit is not rectified.
+    # No ReLU follows the last layer of a known chain.
     is_known = parameters.keys() == names and is_free
     return chain if chain and is_known and not chain[-1][2] else None
 
 
 def have_hooks(part):
-    """Whether a module or parameter calls something when it is used, or its gradient is made."""
+    """Whether a module or parameter has hooks, for its use or for its gradient."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     kinds += ("_post_accumulate_grad_hooks",)
     return any(getattr(part, kind, None) for kind in kinds)
@@ -67,7 +67,7 @@ def _leaves(module, name=""):
     if own or have_hooks(module):
         yield name, module
         return
-    # Not named_children, which has a layer that stands in two places once.
+    # named_children would list a shared layer once.
     for part, child in module._modules.items():
         yield from _leaves(child, f"{name}{part}.")
 
@@ -103,7 +103,7 @@ def descend(layers, X, labels, rates, n_rows=None):
             units = torch.baddbmm(bias.unsqueeze(-1), weight, units)
         if is_rectified:
             units.relu_()
-    # All gradients are linear in this one: with the rates in it they are the steps themselves.
+    # All other gradients are linear in this one. It contains the rates, so they are the steps.
     losses, slope = cross_entropy(units, labels, -rates, n_rows)
     for k in reversed(range(len(layers))):
         weight, bias, _ = layers[k]
@@ -118,7 +118,7 @@ def descend(layers, X, labels, rates, n_rows=None):
 
 
 def cross_entropy(logits, labels, scale=1.0, n_rows=None):
-    """The mean cross-entropy of each net, (K,), and its gradient, the shape of the logits.
+    """Compute the mean cross-entropy of each net, (K,), and its gradient in the logits.
 
     Written out, because autograd's own takes a third longer for a whole step.
 

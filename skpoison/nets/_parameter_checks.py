@@ -1,4 +1,4 @@
-"""What a `NetClassifier` asks of its parameters and of its data before it trains."""
+"""Checks of the parameters of a `NetClassifier`, and of the shape of its rows."""
 
 import math
 
@@ -38,7 +38,7 @@ def check_parameters(net):
 
 
 def check_row_shape(net, module):
-    """Raise unless the rows that a net has seen fill the module, if it has an `input_shape`."""
+    """Raise if the module has an `input_shape` that the rows of the net do not fill."""
     shape = getattr(module, "input_shape", None)
     if not isinstance(shape, tuple):
         return

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 import torch
 
-# Threads share torch's global generators, and PyTorch's initialisation and dropout draw from
-# them: a block that seeds them must run alone, or two fits would draw from each other's stream.
+# Threads share torch's global generators, from which initialisation and dropout draw. A block that
+# seeds them must run alone: otherwise two fits would draw from each other's stream.
 _ALONE = threading.RLock()
 
 
 @contextmanager
 def local_seed(seed, device):
-    """Seed torch's generators of the CPU and of `device` in the block; restore them after it."""
+    """Seed torch's generators of the CPU and of `device` in a block, and restore them after it."""
     device = torch.device(device)
     on_gpu = device.type == "cuda"
     with _ALONE, torch.random.fork_rng(devices=[device] if on_gpu else []):

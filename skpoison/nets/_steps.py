@@ -1,4 +1,4 @@
-"""Training steps that come down to less than skorch's, for a plain loss and optimiser."""
+"""Training steps that do less than skorch's, for a plain loss and optimiser."""
 
 import torch
 from torch import nn
@@ -42,7 +42,7 @@ def is_bare_sgd(optimizer, criterion, parameters):
 
 
 def note_step(optimizer):
-    """Tell an optimiser that it took a step: a schedule of the rate asks torch for that."""
+    """Mark that an optimiser took a step: torch's schedules check for it."""
     optimizer._opt_called = True
 
 
@@ -69,7 +69,7 @@ def plain_step(module, criterion, optimizer, n_classes):
 
 
 def chain_step(module, optimizer, chain, n_classes):
-    """Return the written-out step of a chain of linear layers: a stack of one net.
+    """Return the written-out step of a chain of linear layers, as for a stack of one net.
 
     Parameters
     ----------

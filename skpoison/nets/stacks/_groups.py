@@ -1,4 +1,4 @@
-"""Nets in groups of one architecture: those that can are stacked, the others are fitted alone."""
+"""Sort nets by architecture; stack the groups that can be stacked, fit the other nets alone."""
 
 import itertools
 import math
@@ -24,7 +24,10 @@ from ._stack import Member, Stack
 
 
 def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
-    """What `fit_many` does; `reason_of` may give another why a net that has begun is left alone."""
+    """Do what `fit_many` documents.
+
+    `reason_of` takes a net that has begun. It returns a further reason to fit it alone, or None.
+    """
     nets, data = list(nets), list(data)
     if len(nets) != len(data):
         raise ValueError(f"`data` must have a tuple for each of {len(nets)} nets, got {len(data)}")
@@ -89,7 +92,7 @@ def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
                 run(*arguments)
                 waiting.pop(id(run.__self__), None)
     except BaseException:
-        # A net that has begun and was not trained is what it was before.
+        # Nets that have begun and were not trained get their former state back.
         for net, before in waiting.values():
             net.__dict__.clear()
             net.__dict__.update(before)
@@ -98,16 +101,16 @@ def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
 
 
 def _share(dataset, key, shared):
-    """Let nets that were given the same array hold one tensor of it."""
+    """Let nets that were given the same array share one tensor."""
     X = shared.setdefault(key, dataset.X)
-    # Early stopping takes another part of it for each net.
+    # Early stopping holds out other rows for each net: such parts are not shared.
     is_alike = (X.shape, X.dtype, X.device) == (dataset.X.shape, dataset.X.dtype, dataset.X.device)
     if is_alike and torch.equal(X, dataset.X):
         dataset.X = X
 
 
 def cut(members, most):
-    """Members in stacks of about equal size, those with most batches together."""
+    """Cut members into stacks of about equal size; members with most batches come together."""
     members = sorted(members, key=lambda member: -member.n_batches)
     n_stacks = math.ceil(len(members) / min(most, len(members))) if members else 0
     bounds = [len(members) * k // n_stacks for k in range(n_stacks + 1)] if members else []

@@ -1,4 +1,4 @@
-"""Nets that have the same bits whatever other nets are trained beside them."""
+"""Nets whose weights do not depend, bit for bit, on the nets that are trained beside them."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from ._rules import begun_like
 
 
 def is_independent_in_a_stack(net, row_shape):
-    """Whether the bits of a net that is stacked would not depend on the other nets.
+    """Whether the weights of a stacked net would not depend, bit for bit, on the other nets.
 
-    A property of the net's parameters and the shape of rows: the answer does not look at data, and
-    is that for two classes.
+    The answer depends on the parameters of the net and on the shape of a row, and not on data. It
+    holds for two classes; `fit_independent` asks again for the classes at hand.
 
     Parameters
     ----------
@@ -25,17 +25,17 @@ def is_independent_in_a_stack(net, row_shape):
 
 
 def fit_independent(nets, data):
-    """Fit nets as `fit_many` does, and leave those alone whose bits would depend on the others.
+    """Fit nets as `fit_many` does, but fit a net alone if its bits would depend on the others.
 
-    A module may be another for other classes, or another seed: each net is asked.
+    Each net is asked, because a module can differ with the number of classes or the seed.
     """
     return fit_stacked(nets, data, True, reason_of=_reason_of_rounding)
 
 
 def _reason_of_rounding(net):
-    """Why the bits of a net that has begun would depend on those beside it, or None.
+    """Return why the bits of a net that has begun would depend on the other nets, or None.
 
-    They do not for chains of linear layers and ReLUs on the CPU, whose matrices a stack aligns.
+    Linear chains on the CPU are independent: a stack aligns their matrices in memory.
     """
     is_float = next(net.module_.parameters()).dtype == torch.float32
     is_known = net.device_.type == "cpu" and net.batch_size >= 1 and is_float

@@ -19,13 +19,13 @@ from .._classifier import NetClassifier
 from .._linear_chains import ALIGNED, have_hooks
 from .._steps import check_logits
 
-# Measured on 2 cores (benchmarks/README.md): what a stack works on in a step must fit in the cache,
-# or it waits for memory. For chains of layers that are parameters and units of a batch; past the
-# other number of parameters what `torch.func.vmap` makes of a module is no faster.
+# Measured on 2 cores (benchmarks/README.md). A stack is fast while its step fits into the cache.
+# For linear chains we count the numbers in a step: parameters, and units for a batch. Other modules
+# run by `torch.func.vmap`, which is no faster above MAX_PARAMETERS.
 MAX_NUMBERS = 2_000_000
 MAX_PARAMETERS = 30_000
 MIN_NETS = 3
-# A stack with room for fewer is mostly arithmetic, and threads share a few nets badly.
+# Where fewer nets fit into a stack, arithmetic takes most of the time, and a stack saves little.
 MIN_ROOM = 8
 MAX_ROWS = 64
 
@@ -54,7 +54,7 @@ def is_worth_a_stack(net, shape, classes, n_nets, *, force=False):
 
 
 def begun_like(net, row_shape, classes):
-    """A clone of a net, with components for such data, or None if it cannot be in a stack."""
+    """Return an initialised clone of a net for such data, or None if a stack refuses the net."""
     if type(net) is not NetClassifier or reason_of_settings(net) is not None:
         return None
     net = clone(net).set_params(random_state=0)
@@ -65,7 +65,7 @@ def begun_like(net, row_shape, classes):
 
 
 def reason_of_settings(net):
-    """Why a net's parameters do not let it into a stack, or None."""
+    """Return why the parameters of a net keep it out of a stack, or None."""
     if type(net) is not NetClassifier:
         return f"{type(net).__name__} may train in its own way"
     if net.criterion is not nn.CrossEntropyLoss or net.get_params_for("criterion"):
@@ -85,7 +85,9 @@ _SGD = {"lr", "momentum", "weight_decay", "dampening", "nesterov"}
 
 
 def reason_of_callbacks(net, seen):
-    """Why the callbacks of a net that has begun do not, or None.
+    """Return why the callbacks of a net keep it out of a stack, or None.
+
+    The net has begun, so that its callbacks exist.
 
     `seen` collects the identities of callbacks: one that several nets share would count the epochs
     of all.
@@ -101,7 +103,7 @@ def reason_of_callbacks(net, seen):
 
 
 def reason_of_module(net):
-    """Why the module of a net that is initialised does not, or None."""
+    """Return why the module of an initialised net keeps it out of a stack, or None."""
     if any(True for _ in net.module_.buffers()):
         return "the module has buffers"
     if any(isinstance(layer, (_DropoutNd, _NormBase)) for layer in net.module_.modules()):
@@ -113,19 +115,19 @@ def reason_of_module(net):
 
 def reason_of_batches(net, n_rows):
     size = _batch_size(net, n_rows)
-    # Batches of as many rows as a net has fit few others; small ones are worth a stack of few.
+    # A batch of all rows of one net rarely fits the other nets. Small ones are worth a stack.
     if (size < net.batch_size and size > MAX_ROWS) or (n_rows % size and not net.drop_last):
         return "not all batches are full ones"
     return None
 
 
 def _batch_size(net, n_rows):
-    """Rows in a full batch: fewer rows than asked for are one."""
+    """Rows in a full batch; if there are fewer rows than `batch_size`, all rows are one batch."""
     return n_rows if net.batch_size == -1 else min(net.batch_size, n_rows)
 
 
 def reason_of_size(net, n_nets, n_rows):
-    """Why a stack would not be faster, or None: looks at sizes alone."""
+    """Return why a stack would not be faster, or None. The rule looks at sizes alone."""
     if n_nets < MIN_NETS:
         return f"{n_nets} of a kind is too few"
     if net.device_.type != "cpu":
@@ -145,7 +147,7 @@ def reason_of_size(net, n_nets, n_rows):
 
 
 def most_nets(net, n_rows):
-    """How many nets like this one a stack may hold and be fast."""
+    """Return how many nets like this one still make a fast stack."""
     chain = net.linear_chain()
     if net.device_.type != "cpu" or chain is None:
         return math.inf
@@ -159,7 +161,7 @@ def _n_parameters(net):
 
 
 def reason_of_vmap(net, training):
-    """Why `torch.func.vmap` does not take the module, or None; tried on two rows."""
+    """Return why `torch.func.vmap` refuses the module, or None. It is tried on two rows."""
     stack = {name: value.detach()[None] for name, value in net.module_.named_parameters()}
 
     def forward(parameters, rows):
@@ -173,7 +175,10 @@ def reason_of_vmap(net, training):
 
 
 def reason_of_forward(first, net, training):
-    """Why the module of the first net is not that of another with other parameters, or None."""
+    """Return why two modules differ in more than their parameters, or None.
+
+    The module of the first net, given the parameters of the second, must compute the same.
+    """
     rows = training.X.X[:2]
     parameters = dict(net.module_.named_parameters())
     with torch.no_grad():
@@ -187,7 +192,7 @@ def reason_of_forward(first, net, training):
 
 
 def architecture(net, n_rows):
-    """What nets of one stack have in common."""
+    """Return what the nets of one stack must have in common, as a key."""
     module = net.module_
     options = {**net.optimizer_.param_groups[0]}
     options.pop("params")

@@ -31,18 +31,18 @@ class Member:
         # Early stopping keeps the weights of the best epoch.
         stops = any(isinstance(callback, EarlyStopping) for _, callback in net.callbacks_)
         self.is_watched = split is not None or stops
-        # Callbacks of every member at every epoch take as long as the steps of small nets.
+        # Calling the callbacks of each member takes as long as the steps of small nets.
         self.is_quiet = split is None and only_time(net)
         self.best_loss = math.inf
 
     def draw_order(self):
-        """The rows of an epoch, (n_batches * batch_size,)."""
+        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,)."""
         X = self.X.X
         order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
         return order[: self.n_batches * self.batch_size]
 
     def record(self, loss, seconds):
-        """Add to the history what skorch and its own callbacks record of an epoch."""
+        """Write the row of the history that skorch and its own callbacks would write."""
         history = self.net.history
         row = {"batches": [], "epoch": len(history) + 1, "train_loss": loss}
         row["train_loss_best"] = loss < self.best_loss
@@ -51,7 +51,7 @@ class Member:
 
 
 class Stack:
-    """Trains its members together: each as it would be trained alone.
+    """Train nets together, each as if it were trained alone.
 
     The members with most batches stand first, so that those that still have a batch to go are a
     slice of the stack.
@@ -75,7 +75,7 @@ class Stack:
         self._place_rows()
 
     def _gather_data(self):
-        """Put all rows into one tensor, those that members share once, and all labels."""
+        """Put all rows into one tensor, shared rows once, and all labels into another."""
         offsets, parts, n_rows = {}, [], 0
         for member in self.members:
             X = member.X.X
@@ -110,7 +110,7 @@ class Stack:
         self.rows = F.pad(self.rows.flatten(1), (0, -self.rows[0].numel() % ALIGNED))
 
     def _place_rows(self):
-        """Where the rows that members draw for an epoch lie in (member, batch, place)."""
+        """Find the places of the drawn rows in an array of shape (members, batches, batch_size)."""
         n_batches = torch.tensor([member.n_batches for member in self.members])
         has_batch = torch.arange(self.members[0].n_batches) < n_batches[:, None]
         is_there = has_batch[..., None] & (torch.arange(self.size) < self.n_rows)
@@ -150,7 +150,7 @@ class Stack:
         orders = torch.zeros(
             len(members), n_batches[0], self.size, dtype=torch.int64, device=device
         )
-        # At once: a slice of a tensor takes as long as a step of a small net.
+        # One call for all: a slice of a tensor takes as long as a step of a small net.
         drawn = torch.cat([member.draw_order() for member in members])
         orders.view(-1).index_copy_(0, self.places, drawn)
         index, labels = (orders + first for first in self.first)
@@ -175,17 +175,17 @@ class Stack:
         return self.graphs[active](*inputs)
 
     def _can_be_graphed(self):
-        # With momentum the steps that come before a capture would count.
+        # The warm-up steps before a capture have rate 0, but would change the momentum.
         options = self.members[0].net.optimizer_.param_groups[0]
         return self.rows.device.type == "cuda" and not options["momentum"]
 
     def _step(self, index, labels, rates):
-        """One step of SGD for the first members; returns the loss of each."""
+        """Take one step of SGD in each of the first members, and return their losses."""
         active, size = index.shape
         slices = self.parameters
         if active < len(self.members):
             slices = {name: value[:active] for name, value in slices.items()}
-        # A fifth of the time that brackets take.
+        # This takes a fifth of the time of `self.rows[index]`.
         X = self.rows.index_select(0, index.reshape(-1))
         if self.chain is not None:
             return self._chain_step(slices, X.reshape(active, size, -1), labels, rates)
@@ -204,11 +204,11 @@ class Stack:
         return loss
 
     def _chain_step(self, slices, X, labels, rates):
-        # Rows that count for nothing are copies of one that may be too large for any product.
+        # Padding rows are copies of row 0, whose values may overflow in a product.
         X[:, self.n_rows :] = 0
         alone = len(X) == 1
         if alone:
-            # MKL multiplies a single matrix by other rules: the last net gets a double.
+            # MKL multiplies a single matrix by other rules, so the last net gets a copy beside it.
             single, slices = slices, {name: torch.cat([p, p]) for name, p in slices.items()}
             X, labels, rates = (torch.cat([part, part]) for part in (X, labels, rates))
         layers = [(slices[w], slices.get(b), relu) for w, b, relu in self.chain]
@@ -223,7 +223,7 @@ class Stack:
         return output[0] if isinstance(output, tuple) else output
 
     def _direction(self, name, leaf, gradient):
-        """What SGD multiplies by its rate: the gradient, after decay and momentum."""
+        """Return the gradient after weight decay and momentum: SGD multiplies it by the rate."""
         options = self.members[0].net.optimizer_.param_groups[0]
         if options["weight_decay"]:
             gradient = gradient.add(leaf, alpha=options["weight_decay"])
@@ -231,7 +231,7 @@ class Stack:
         if not momentum:
             return gradient
         if name not in self.velocity:
-            # The first step of all members, whose first batch always is there.
+            # This is the first step, at which all members have a batch.
             self.velocity[name] = gradient.clone()
         else:
             velocity = self.velocity[name][: len(leaf)]
@@ -240,7 +240,7 @@ class Stack:
         return gradient.add(velocity, alpha=momentum) if options["nesterov"] else velocity
 
     def _end_epoch(self, k, loss):
-        """Tell a member's history and callbacks; returns whether it has had enough."""
+        """Tell the history and the callbacks of a member; return whether they end its training."""
         member = self.members[k]
         net = member.net
         net.record_train_loss(loss, member.n_batches)
@@ -265,7 +265,7 @@ class Stack:
                 parameter.copy_(value[k][tuple(map(slice, parameter.shape))])
 
     def _leave(self, leaving):
-        """Finish the members at these places, and close the ranks."""
+        """Finish the members at these places, and remove them from the stack."""
         leaving = set(leaving)
         for k in leaving:
             member = self.members[k]
