@@ -61,9 +61,11 @@ def test_attack_vs_noise(tmp_path):
     assert (large["negated"] < large["noise (negated)"]).all()
 
 
-@pytest.mark.parametrize("name", ["oracle_bound", "two_layer"])
-def test_theory_examples(tmp_path, name):
-    result = run_example(f"plot_{name}.py", "--out", tmp_path)
+@pytest.mark.parametrize(
+    ("name", "options"), [("oracle_bound", ()), ("two_layer", ("--seeds", "2"))]
+)
+def test_theory_examples(tmp_path, name, options):
+    result = run_example(f"plot_{name}.py", "--out", tmp_path, *options)
     assert result.returncode == 0, result.stderr
     assert len(pd.read_csv(tmp_path / f"{name}.csv")) > 50
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -374,11 +374,12 @@ def test_distance_is_from_the_nets_own_start(monkeypatch, tmp_path):
 def test_cifar10_and_other_budgets(tmp_path):
     result = run_script(
         *("--dataset", "cifar10", "--protocols", "paper", "--out", tmp_path, "--widths", "4"),
-        *("--corruption-rates", "16", "--row-budgets", "--flip-rates", "0.3", "0.5"),
+        # Attacks on features would train an AlexNet, as Figure 1's test does.
+        *("--corruption-rates", "--row-budgets", "--flip-rates", "0.3", "0.5"),
     )
     assert result.returncode == 0, result.stderr
     frame = read(tmp_path, "fig3_width_cifar10_second_smoke")
-    assert list(frame["attack"]) == ["clean", "A, C = 16", "C, beta = 0.3", "C, beta = 0.5"]
+    assert list(frame["attack"]) == ["clean", "C, beta = 0.3", "C, beta = 0.5"]
 
 
 def test_seeds_come_one_after_the_other(tmp_path):
