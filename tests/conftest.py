@@ -12,6 +12,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+# Its asserts show the values that differ, as those in tests do.
+pytest.register_assert_rewrite("refusals")
+
 # Small nets gain nothing from a second thread, and lose a lot where other work has the core.
 torch.set_num_threads(1)
 

@@ -9,12 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeClassifier
 
+from makers import net
 from skpoison import (
     MLP,
     CleanLabelPGA,
     LabelFlip,
     MnistConvNet,
-    NetClassifier,
     RandomNoise,
     robustness_curve,
 )
@@ -37,17 +37,13 @@ CASES = {
 DIVERGING = ("a rate of a million", "all at once", "an explosion")
 
 
-def net(module=MLP, **kwargs):
-    return NetClassifier(module, **{"max_epochs": 3, "random_state": 0, **kwargs})
-
-
 @pytest.mark.parametrize("module", [MLP, MnistConvNet])
 @pytest.mark.parametrize("name", CASES)
 def test_a_net_predicts_whatever_it_was_trained_on(name, module):
     # Fails if a loss of NaN is an error, or nobody is told of it.
     X, y, kwargs = CASES[name]
     X = np.repeat(np.repeat(X.reshape(-1, 1, 4, 4), 7, 2), 7, 3) if module is MnistConvNet else X
-    fitted = net(module, **kwargs)
+    fitted = net(module, max_epochs=3, **kwargs)
     if name in DIVERGING and module is MLP:
         with pytest.warns(ConvergenceWarning):
             fitted.fit(X, y)
@@ -68,7 +64,7 @@ def test_a_study_goes_through_whatever_its_fits_do(name, fused):
     # Fails if a net that diverged, or an attack that cannot move, takes the study along.
     X, y, kwargs = CASES[name]
     X = X / max(X.max(), 1)
-    estimator = net(**kwargs)
+    estimator = net(max_epochs=3, **kwargs)
     surrogate = LogisticRegression(max_iter=5)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

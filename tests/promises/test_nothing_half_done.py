@@ -13,47 +13,40 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset
 
+from makers import (
+    HOLED,
+    INSTANCE,
+    NAN,
+    NARROW,
+    NoFit,
+    X,
+    Y,
+    backdoor,
+    chosen,
+    flip,
+    match,
+    net,
+    noise,
+    parted,
+    pga,
+    stopping,
+    study,
+    trimmed,
+)
 from skpoison import (
     MLP,
     ChainedAttack,
-    CleanLabelPGA,
     LabelFlip,
     MnistConvNet,
-    NetClassifier,
     PoisonedClassifier,
-    RandomNoise,
     RobustnessCurve,
     RobustnessCurveDisplay,
     fit_many,
-    robustness_curve,
 )
 from skpoison.attacks import BaseAttack, BaseFeatureAttack, BaseLabelAttack
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 RNG = np.random.default_rng(0)
-X, Y = RNG.random((40, 6)), np.arange(40) % 4
-NARROW = X[:, :3].copy()
-X_NAN = X.copy()
-X_NAN[0, 0] = np.nan
-
-
-def net(module=MLP, **kwargs):
-    return NetClassifier(module, **{"max_epochs": 2, "random_state": 0, "batch_size": 8, **kwargs})
-
-
-def pga(surrogate=None, **kwargs):
-    kwargs = {"norm": "l2,inf", "budget": 0.1, "max_iter": 3, "random_state": 0, **kwargs}
-    return CleanLabelPGA(LogisticRegression() if surrogate is None else surrogate, **kwargs)
-
-
-def noise(**kwargs):
-    return RandomNoise(**{"norm": "l2,inf", "budget": 0.1, "random_state": 0, **kwargs})
-
-
-def study(estimator=None, X=X, y=Y, **kwargs):
-    arguments = {"attacks": {"c": None}, "param_name": "module__width", "param_range": [2], "cv": 2}
-    arguments |= {"random_state": 0, **kwargs}
-    return robustness_curve(net() if estimator is None else estimator, X, y, **arguments)
 
 
 class Writing(MLP):
@@ -108,7 +101,7 @@ class Breaks(Callback):
 
 
 def test_a_fit_that_breaks_while_it_trains():
-    estimator = net(callbacks=[Breaks()])
+    estimator = net(max_epochs=2, callbacks=[Breaks()])
     with pytest.raises(RuntimeError):
         estimator.fit(X, Y)
     with pytest.raises(NotFittedError):
@@ -136,7 +129,7 @@ def test_a_fitted_net_survives_a_failed_refit(bad):
 )
 def test_a_failed_attack_stays_unfitted(attack, bad):
     if bad[0].max() > 1 and not hasattr(attack, "clip"):
-        bad = (X_NAN, Y)  # No box to leave: what it refuses instead.
+        bad = (HOLED[NAN], Y)  # No box to leave: what it refuses instead.
     with pytest.raises(ValueError, match=r"."):
         attack.fit(*bad)
     with pytest.raises(NotFittedError):
@@ -400,3 +393,150 @@ def test_logits_after_a_fit_on_a_dataset():
     data = Dataset(torch.tensor(X, dtype=torch.float32), torch.tensor(Y))
     fitted = net(module__n_features=6, module__n_classes=4).fit(data)
     assert fitted.logits(torch.tensor(X)).shape == (40, 4)
+
+
+# 23
+ESTIMATORS = {
+    "pga": lambda **kwargs: pga(norm="l2,inf", budget=0.1, max_iter=5, **kwargs),
+    "noise": noise,
+    "flip": flip,
+    "chosen": chosen,
+    "match": match,
+    "backdoor": backdoor,
+    "chain": lambda: ChainedAttack([flip()]),
+    "net": net,
+    "poisoned": lambda: PoisonedClassifier(net(), flip()),
+    "clean": lambda: PoisonedClassifier(net()),
+    "parted": parted,
+    "trimmed": trimmed,
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_failed_fit_leaves_nothing_half_done(name):
+    # Fails if attributes are set before the data are checked.
+    estimator = ESTIMATORS[name]()
+    with pytest.raises(ValueError, match="NaN"):
+        estimator.fit(HOLED[NAN], Y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
+    for method in ("predict", "predict_proba", "transform"):
+        if hasattr(estimator, method):
+            with pytest.raises(NotFittedError):
+                getattr(estimator, method)(X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pga(budget=-1),
+        pga(loss="hinge"),
+        pga(clip=(1, 0)),
+        noise(norm="l1"),
+        flip(2),
+        flip(transition=np.eye(4) * 0.9),
+        ChainedAttack([]),
+        net(lr=-1),
+        net(module__depth=0),
+        net(module__witdh=1),
+        net(classes=[0, 1]),
+        net(module=MnistConvNet),
+        PoisonedClassifier(net(lr=-1), flip()),
+        PoisonedClassifier(net(), flip(2)),
+        PoisonedClassifier(NoFit()),
+        parted(0),
+        parted(estimator=net(lr=-1)),
+        parted(estimator=NoFit()),
+        trimmed(1.0),
+        trimmed(estimator=NoFit()),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_fit_with_bad_parameters_leaves_nothing_half_done(estimator):
+    with pytest.raises((ValueError, TypeError, ZeroDivisionError)):
+        estimator.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
+
+
+@pytest.mark.parametrize(
+    ("X_val", "y_val"), [(X[:4], Y[:4] + 9), (NARROW, Y), (HOLED[NAN], Y), (X, Y[:3])]
+)
+def test_bad_validation_data_leave_a_net_unfitted(X_val, y_val):
+    estimator = stopping()
+    with pytest.raises(ValueError, match=r"y must|features|NaN"):
+        estimator.fit(X, Y, X_val=X_val, y_val=y_val)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
+
+
+REFUSED = r"NaN|y must|continuous|strings|0 sample|features|Expected 2D"
+
+
+BAD_DATA = {
+    "NaN": (HOLED[NAN], Y),
+    "short y": (X, Y[:3]),
+    "no y": (X, None),
+    "one class": (X, np.zeros(40)),
+    "continuous": (X, X[:, 0]),
+    "words": (X.astype(str), Y),
+    "empty": (X[:0], Y[:0]),
+    "one axis": (X[:, 0], Y),
+}
+# A PartitionEnsemble takes one class: a partition may have one.
+REFUSING = [(n, bad) for n in ESTIMATORS for bad in BAD_DATA if (n, bad) != ("parted", "one class")]
+
+
+@pytest.mark.parametrize(("name", "bad"), REFUSING)
+def test_what_is_fitted_survives_bad_data(name, bad):
+    estimator = ESTIMATORS[name]().fit(X, Y)
+    before = what_was_learned(estimator)
+    with pytest.raises(ValueError, match=REFUSED):
+        estimator.fit(*BAD_DATA[bad])
+    assert what_was_learned(estimator) == before
+
+
+@pytest.mark.parametrize("bad", [(HOLED[NAN], Y), (X, Y[:3]), (X, Y + 1), (NARROW, Y), (X[:0], [])])
+def test_a_fitted_net_survives_bad_rows_in_partial_fit(bad):
+    estimator = net().fit(X, Y)
+    before = what_was_learned(estimator)
+    with pytest.raises(ValueError, match=REFUSED):
+        estimator.partial_fit(*bad)
+    assert what_was_learned(estimator) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", -1),
+        ("lr", NAN),
+        ("max_epochs", 0),
+        ("batch_size", "a"),
+        ("validation_fraction", 2),
+        ("early_stopping", "x"),
+        ("n_iter_no_change", 0),
+        ("module", INSTANCE),
+        ("drop_last", None),
+    ],
+)
+def test_a_fitted_net_survives_bad_parameters(name, value):
+    estimator = net().fit(X, Y)
+    before = what_was_learned(estimator)
+    good = getattr(estimator, name)
+    # Past set_params, which makes the components anew.
+    setattr(estimator, name, value)
+    with pytest.raises((ValueError, TypeError), match=f"`{name}` must "):
+        estimator.fit(X, Y)
+    setattr(estimator, name, good)
+    assert what_was_learned(estimator) == before
+
+
+def what_was_learned(estimator):
+    learned = [estimator.classes_.tolist(), estimator.n_features_in_]
+    for name in ("predict_proba", "transform"):
+        if hasattr(estimator, name):
+            learned.append(getattr(estimator, name)(X).tobytes())
+    for name in ("poison_indices_", "perturbation_norms_"):
+        if hasattr(estimator, name):
+            learned.append(getattr(estimator, name).tobytes())
+    return learned

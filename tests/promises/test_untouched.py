@@ -5,8 +5,6 @@ all have seeds.
 """
 
 import copy
-import random
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -43,6 +41,7 @@ from skpoison import (
     theory,
 )
 from skpoison.study import validation_curve
+from world import state_of_the_world, torch_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 NOISE = RandomNoise(norm="l2,inf", budget=0.2, random_state=0)
@@ -50,17 +49,6 @@ FLIP = LabelFlip(0.3, random_state=0)
 CHOSEN = LabelFlip(0.3, selection="loss", surrogate=LogisticRegression(), random_state=0)
 BACKDOOR = BackdoorPatch([0.5], random_state=0)
 PGA = CleanLabelPGA(LogisticRegression(), norm="l2,1", budget=2.0, max_iter=3, random_state=0)
-
-
-@contextmanager
-def torch_threads(number):
-    """More than one, so that a call that leaves one thread behind is seen."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Writing(MLP):
@@ -85,6 +73,7 @@ class Dropping(MLP):
 
 
 def net(module=MLP, **kwargs):
+    # A narrow one: it is trained more than a thousand times.
     kwargs = {"module__width": 4, "max_epochs": 1, "random_state": 0, **kwargs}
     return NetClassifier(module, **kwargs)
 
@@ -149,19 +138,6 @@ def bits(value):
     if isinstance(value, torch.Tensor):
         return value.detach().numpy().tobytes(), value.shape, value.requires_grad, value.grad
     return copy.deepcopy(value)
-
-
-def state_of_the_world():
-    key, *numbers = np.random.get_state()[1:]  # noqa: NPY002
-    return {
-        "numpy": (key.tobytes(), numbers),
-        "python": random.getstate(),
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "threads": torch.get_num_threads(),
-        "gradients": torch.is_grad_enabled(),
-        "errors": np.geterr(),
-        "figures": plt.get_fignums(),
-    }
 
 
 def parts(value):
