@@ -1,6 +1,5 @@
 """Base classes of attacks: they check the data and keep the budget; an attack adds one hook."""
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from typing import Self
 
@@ -22,6 +21,7 @@ from .._validation import (
     rows_in_share,
     unchanged_by,
 )
+from .._warnings import warn_caller
 from ._projections import PROJECTIONS, row_norms
 
 
@@ -289,11 +289,10 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _check_data(self, X):
         check_inside(X, check_interval(self.clip, "clip"), "clip")
         if self.max_fraction and not self._n_changeable(len(X)):
-            warnings.warn(
+            warn_caller(
                 f"`max_fraction` = {self.max_fraction} of {len(X)} rows is less than one: "
                 f"{type(self).__name__} changes nothing.",
                 UserWarning,
-                stacklevel=5,
             )
 
     def _box(self, X):

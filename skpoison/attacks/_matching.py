@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -16,6 +14,7 @@ from .._validation import (
     encode_labels,
     without_names,
 )
+from .._warnings import warn_caller
 from ._base import BaseFeatureAttack, parts_of
 from ._pga import auto_steps, drop_outward, times
 from ._projections import PROJECTIONS, row_norms
@@ -201,11 +200,10 @@ class GradientMatching(BaseFeatureAttack):
         box = self._box(X)
         delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
         if size and self.budget and not self.n_iter_:
-            warnings.warn(
+            warn_caller(
                 "GradientMatching changed nothing: the gradients of `surrogate` do not depend on "
                 f"the rows that it may change, {FLAT}",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         return delta
 

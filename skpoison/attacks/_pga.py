@@ -1,5 +1,4 @@
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_int, check_real
+from .._warnings import warn_caller
 from ._base import BaseFeatureAttack, parts_of
 from ._losses import LOSSES
 from ._projections import LOWERINGS, factors_of, row_norms
@@ -166,11 +166,10 @@ class CleanLabelPGA(BaseFeatureAttack):
             )
             if not self.n_iter_:
                 reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
-            warnings.warn(
+            warn_caller(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
                 ConvergenceWarning,
-                stacklevel=5,
             )
         return out, y_new
 

@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader, Subset
 class TensorBatches:
     """Iterate over a dataset in mini-batches, by slices where it is made of tensors.
 
-    A drop-in for `torch.utils.data.DataLoader` as skorch's ``iterator_train`` or
-    ``iterator_valid``, without its cost of one Python call a row.
+    Replaces `torch.utils.data.DataLoader` as skorch's ``iterator_train`` or ``iterator_valid``. A
+    DataLoader makes one Python call for each row; this makes one for each batch.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _as_tensors(dataset):
     if type(dataset) is Dataset and isinstance(dataset.X, torch.Tensor):
         y = dataset.y
         if y is None:
-            # skorch's loops unpack pairs; a dataset without labels is only predicted.
+            # skorch's loops unpack pairs (X, y). Without labels we only predict: nobody reads y.
             y = torch.zeros(len(dataset.X), dtype=torch.int64, device=dataset.X.device)
         if isinstance(y, torch.Tensor):
             return dataset.X, y

@@ -35,8 +35,8 @@ _CYCLES = ("CyclicLR", "OneCycleLR")
 def reason_of_callback(name, callback):
     """Return why a callback needs ordinary training steps, or None.
 
-    Any other than these may read gradients or the history of batches, or change weights, options or
-    generators.
+    The callbacks let through here act between epochs only. Any other may read gradients or the
+    history of batches, or change weights, options or generators.
     """
     if type(callback) in _READERS:
         return None

@@ -1,6 +1,5 @@
 import inspect
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,11 +13,12 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
 from skorch.dataset import Dataset
-from skorch.utils import is_dataset, noop
+from skorch.utils import is_dataset, noop, to_numpy
 from torch import nn
 
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
+from .._warnings import warn_caller
 from ._batches import TensorBatches
 from ._callbacks import EpochLog, StopTraining, reason_of_callback
 from ._cuda import full_precision
@@ -43,8 +43,8 @@ class Training:
     ----------
     X : Dataset
         Training rows and labels on the device, or what `fit` was given as a Dataset.
-    y : None
-        skorch's loops take labels apart from a Dataset; ours are inside it.
+    y : None, or what `fit` was given beside a Dataset
+        The labels are inside the Dataset. skorch's loops expect a second argument anyway.
     seed : int
         Seeds dropout and everything else that draws during the training.
     validation : Dataset or None
@@ -270,7 +270,7 @@ class NetClassifier(NeuralNetClassifier):
         Returns
         -------
         y : ndarray of shape (n,)
-            Labels; for a Dataset, whose own labels are indices, indices into `classes_`.
+            Labels. For a Dataset: indices into `classes_`, because its own labels are indices.
         """
         proba = self.predict_proba(X)
         check_logits(proba, len(self.classes_))
@@ -278,7 +278,7 @@ class NetClassifier(NeuralNetClassifier):
         return codes if is_dataset(X) else self.classes_[codes]
 
     def logits(self, X: torch.Tensor) -> torch.Tensor:
-        """Map rows to logits, differentiably: what an attack asks of its surrogate.
+        """Map rows to logits, differentiably. Attacks call this on the net that they attack.
 
         Parameters
         ----------
@@ -469,11 +469,10 @@ class NetClassifier(NeuralNetClassifier):
             # log(n_classes) is the loss of equal probabilities.
             limit = 10 * math.log(len(self.classes_))
         if not loss < limit:
-            warnings.warn(
+            warn_caller(
                 f"The training loss is {loss:.3g} after {len(self.history)} epochs: training "
                 f"diverged. Lower `lr` (now {self.lr}), or scale X.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
     def _check_data(self, X, y, X_val, y_val, reset, classes):
@@ -508,7 +507,7 @@ class NetClassifier(NeuralNetClassifier):
         return X, y, (X_val, self._encode(y_val))
 
     def _encode(self, y):
-        """Return the index of each label in `classes_`, in the order of `classes` if given."""
+        """Return the index of each label in `classes_` (the order of `classes`, if given)."""
         return encode_labels(y, self.classes_, "this NetClassifier")
 
     def _split(self, X, y, validation):
@@ -559,7 +558,8 @@ class NetClassifier(NeuralNetClassifier):
         return params
 
     def __setstate__(self, state):
-        # skorch maps the weights to `device`, and replaces a device that this machine lacks.
+        # skorch needs a device that torch knows. "auto" comes back after, unless skorch replaced a
+        # device that this machine lacks.
         device = _resolve(state["device"])
         super().__setstate__({**state, "device": device})
         if self.device == device:
@@ -649,7 +649,7 @@ class NetClassifier(NeuralNetClassifier):
         if getattr(self, "_validation_", None) is not None:
             return self.get_dataset(X, y), self._validation_
         if self.train_split is not None and y is None and isinstance(X, Dataset):
-            return self.train_split(X, X.y.cpu().numpy(), **fit_params)
+            return self.train_split(X, None if X.y is None else to_numpy(X.y), **fit_params)
         return super().get_split_datasets(X, y, **fit_params)
 
     def get_iterator(self, dataset, training=False):
@@ -709,7 +709,7 @@ class NetClassifier(NeuralNetClassifier):
         return super().get_loss(y_pred, y_true, *args, **kwargs)
 
     def _has_plain_steps(self):
-        """Whether a step is skorch's own, with a loss and an optimiser of one evaluation."""
+        """Whether steps are not overridden, and evaluate loss and gradient once, as SGD does."""
         own = ("train_step", "train_step_single", "infer", "get_loss")
         return (
             all(getattr(type(self), name) is getattr(NetClassifier, name) for name in own)

@@ -1,9 +1,10 @@
 """For CUDA only: full precision, and training steps captured as graphs."""
 
-import warnings
 from contextlib import contextmanager
 
 import torch
+
+from .._warnings import warn_caller
 
 
 @contextmanager
@@ -33,7 +34,8 @@ class GraphedStep:
     Parameters
     ----------
     step : callable of (index, labels, rates), returning losses
-        Changes tensors in place, by the same kernels at each call; with rates of 0 not at all.
+        Changes tensors in place, by the same kernels at each call. If all rates are 0, it must
+        leave the tensors as they are.
     inputs : tuple of Tensor
         Arguments of the shapes, dtypes and device that it will be called with.
     """
@@ -65,8 +67,6 @@ class GraphedStep:
             with torch.cuda.graph(graph):
                 self.losses = self.step(*self.inputs)
         except RuntimeError as error:
-            warnings.warn(
-                f"Steps are not captured as a CUDA graph: {error}", RuntimeWarning, stacklevel=2
-            )
+            warn_caller(f"Steps are not captured as a CUDA graph: {error}", RuntimeWarning)
             return None
         return graph.replay

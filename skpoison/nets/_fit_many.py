@@ -16,10 +16,10 @@ def fit_many(
 
     A stack of nets takes its steps by batched operations, which for small nets takes a fraction of
     the time: most of the time of a small step goes into starting it. Each net has its own data,
-    seed, initialisation, order of batches, validation data and callbacks. But for rounding it
-    becomes what `NetClassifier.fit` makes of it, whatever the others are; and where it is stacked
-    as a chain of linear layers and ReLUs trained by plain SGD, its rounding does not depend on them
-    either.
+    seed, initialisation, order of batches, validation data and callbacks. The result is that of
+    `NetClassifier.fit` up to rounding, whatever the other nets are. On the CPU, the rounding does
+    not depend on the other nets either if the net is a float32 chain of linear layers and ReLUs,
+    trained by plain SGD.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def fit_many(
         The nets, fitted in place. They may differ: each group of equal architecture and training is
         stacked.
     data : list of tuple
-        For each net (X, y), or (X, y, X_val, y_val), as `NetClassifier.fit` takes them.
+        For each net (X, y), (X, y, X_val, y_val) or (Dataset,), as `NetClassifier.fit` takes them.
     fused : {"auto", True, False}, default="auto"
         "auto" stacks where that is faster, by a rule that looks at sizes alone; True wherever it
         is possible; False nowhere.
@@ -43,13 +43,16 @@ def fit_many(
     ------
     ValueError
         If there is not one tuple of data for each net, or a net refuses its data.
+    TypeError
+        If `nets` holds anything but instances of `NetClassifier`.
 
     Notes
     -----
-    Fitted one by one are: subclasses of `NetClassifier`, other losses than cross-entropy, other
-    optimisers than SGD, modules with buffers or dropout, or that `torch.func.vmap` does not take,
-    callbacks other than `EarlyStopping` and `LRScheduler`, data in other batches than full ones
-    (fewer rows than a batch are one, up to 64).
+    These nets are fitted one by one: subclasses of `NetClassifier`; nets with another loss than
+    cross-entropy, another optimiser than SGD, callbacks other than `EarlyStopping` and
+    `LRScheduler`, or a module that has buffers or dropout or that `torch.func.vmap` refuses; nets
+    given a Dataset; and nets with a batch that is not full. If there are fewer rows than
+    `batch_size`, all of them make one batch; it counts as full if it has at most 64 rows.
 
     Examples
     --------

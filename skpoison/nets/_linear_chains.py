@@ -17,7 +17,7 @@ ALIGNED = 16
 def linear_chain_of(module, row_shape):
     """Return the layers of a module that is a chain of linear layers and ReLUs, else None.
 
-    Only an `nn.Sequential` is known to be a chain: another ``forward`` may do anything.
+    Only a linear layer or an `nn.Sequential` is a known chain: another ``forward`` may do anything.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def linear_chain_of(module, row_shape):
             return None
     names = {name for layer in chain for name in layer[:2] if name is not None}
     parameters = dict(module.named_parameters())
-    # named_parameters lists a shared parameter once, so the names then differ.
+    # named_parameters lists a shared parameter once: its keys then lack a name that `names` has.
     is_free = all(p.requires_grad and not have_hooks(p) for p in parameters.values())
     # No ReLU follows the last layer of a known chain.
     is_known = parameters.keys() == names and is_free
@@ -103,7 +103,8 @@ def descend(layers, X, labels, rates, n_rows=None):
             units = torch.baddbmm(bias.unsqueeze(-1), weight, units)
         if is_rectified:
             units.relu_()
-    # All other gradients are linear in this one. It contains the rates, so they are the steps.
+    # We multiply the gradient of the logits by -rate. All other gradients are linear in it, so that
+    # what we get for each parameter is its whole step, to be added.
     losses, slope = cross_entropy(units, labels, -rates, n_rows)
     for k in reversed(range(len(layers))):
         weight, bias, _ = layers[k]

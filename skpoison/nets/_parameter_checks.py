@@ -21,7 +21,7 @@ def check_parameters(net):
     check_bool(net.drop_last, "drop_last")
     if check_bool(net.early_stopping, "early_stopping") and net.callbacks == "disable":
         raise ValueError(
-            "`callbacks` must not be 'disable' with `early_stopping=True`, which is one"
+            "`callbacks` must not be 'disable' with `early_stopping=True`, which needs a callback"
         )
     fraction = check_real(net.validation_fraction, "validation_fraction")
     if not 0 < fraction < 1:

@@ -69,7 +69,7 @@ def plain_step(module, criterion, optimizer, n_classes):
 
 
 def chain_step(module, optimizer, chain, n_classes):
-    """Return the written-out step of a chain of linear layers, as for a stack of one net.
+    """Return the step of a chain of linear layers without autograd, by the code of stacks.
 
     Parameters
     ----------
@@ -84,6 +84,7 @@ def chain_step(module, optimizer, chain, n_classes):
     parameters = {name: p.detach()[None] for name, p in module.named_parameters()}
     layers = [(parameters[w], parameters.get(b), relu) for w, b, relu in chain]
     weight = layers[-1][0]
+    # The shape of an output for as many rows as the last layer has inputs.
     check_logits(weight[0].T, n_classes)
     rates = weight.new_tensor([optimizer.param_groups[0]["lr"]])
     note_step(optimizer)

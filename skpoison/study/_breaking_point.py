@@ -31,7 +31,7 @@ class BreakingPoint(NamedTuple):
         ends = (f"over {largest}" if math.isinf(b) else f"{b:.3g}" for b in (self.low, self.high))
         interval = f"[{', '.join(ends)}]"
         if math.isnan(self.low):
-            interval = "(an interval cannot be told from one fold)"
+            interval = "(no interval from one fold)"
         found = f"breaks at budget {self.budget:.3g}"
         if math.isinf(self.budget):
             found = f"does not break up to budget {largest}"
@@ -82,7 +82,8 @@ def breaking_point(
         How far the mean score must fall, > 0. 0.05 means five points of accuracy.
     n_steps : int, default=5
         How often to halve the range, >= 1: the budget is found up to `max_budget` / 2**n_steps. The
-        search tries `n_steps` budgets, and up to as many more for each end of the interval.
+        search tries `max_budget` and `n_steps` more, and up to `n_steps` for each end of the
+        interval.
     confidence : float, default=0.95
         Coverage of the interval, between 0 and 1.
     cv : int, cross-validation generator or iterable, default=None
@@ -97,10 +98,11 @@ def breaking_point(
     -------
     point : BreakingPoint
         A named tuple. `budget` is the smallest budget tried at which the mean fall is at least
-        `drop`, or inf if no budget is large enough. `low` is the smallest one at which the interval
-        of the fall reaches `drop`, and `high` the smallest one at which the whole interval lies at
-        `drop` or above: below `low` the score has not fallen by `drop`, from `high` on it has, up
-        to the error that `confidence` allows. Both are NaN with fewer than two folds. `drops` has
+        `drop`, or inf if no budget is large enough. `low` and `high` are the ends of its interval.
+        `low` is the smallest budget tried at which the upper end of the fall's interval is at least
+        `drop`: below it, the score has not fallen that far. `high` is the smallest one at which the
+        lower end is: from there on, it has. Both hold with the given `confidence`, and are NaN with
+        fewer than two folds. `drops` has
         the fall and its interval at each budget tried. Printed, it is a sentence.
 
     Raises

@@ -32,7 +32,7 @@ def excess_risks(
     memory,
     progress,
 ):
-    """Train on poisoned samples of several sizes, and on all rows clean.
+    """Train on poisoned samples of several sizes, and once on all rows, which are then clean.
 
     The arguments are those of `ExcessRiskDisplay.from_estimator`. Returns the sizes, a list of int,
     and the excess risks, a dict of attack to an array of shape (n_sizes, n_repeats).
@@ -139,7 +139,7 @@ class _ExcessRiskPlan:
         return FitTask(fit.estimator, data, rows, self.test, self.scorer, scores_training=False)
 
     def group(self, tasks, fits, n_jobs):
-        # No two fits have the same size and rows: each goes alone.
+        # Samples have different sizes, so few fits could share a stack: each is fitted alone.
         return {(place,): task for place, task in tasks.items()}
 
     @cached_property

@@ -39,8 +39,8 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Anything with ``poison(X, y)``. None leaves the data as they are, for a clean baseline.
     memory : str, path-like, joblib.Memory or None, default=None
         Where to keep poisoned data. An attack then runs once for many victims, such as the widths
-        of a grid search. An attack without a seed keeps its first draw. The folder holds pickles:
-        never load one from a stranger.
+        of a grid search. Without a seed, an attack runs once, and later fits reuse its result. The
+        folder holds pickles: never load one from a stranger.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def poison_once(attack, X, y, memory):
-    """Run a clone of an attack, or find in `memory` what it did before.
+    """Run a clone of an attack, or read the result of an earlier run from `memory`.
 
     Returns (attack, X, y): the clone, and the rows to train on. Without an attack these are the
     rows as they were given.

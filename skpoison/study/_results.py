@@ -153,8 +153,9 @@ class RobustnessCurve:
         """Say how far both ends of the curve lie under its peak.
 
         Each difference compares scores of the same fold and seed. Three corrections keep the
-        intervals honest. First, the peak that judges a fold is chosen on the other folds, so that
-        luck does not count as a peak; with a single split, repeats take the place of folds. Second,
+        intervals honest. First, for each fold the best parameter value is chosen on the other
+        folds, and the drop is measured on that fold, so that a lucky score is no peak. (With a
+        single split, repeats take the place of folds.) Second,
         the repeats of a fold are averaged and count as one, because they share its rows. Third, the
         variance is taken from the corrected resampled t-test [1]_: training folds overlap, so that
         1/J becomes 1/J + n_test/n_train for J folds. The intervals do not cover what all folds

@@ -66,9 +66,9 @@ def robustness_curve(
     test : tuple of (X_test, y_test), default=None
         A fixed clean test set to score on. None: the held-out fold, clean.
     poison : {"fold", "dataset"}, default="fold"
-        "fold" attacks the training rows of each fold by themselves. "dataset" attacks all of (X, y)
-        once and then splits it, so that held-out rows take part in the attack; this is the protocol
-        of [1]_.
+        "fold": the attack runs on the training rows of each fold separately. "dataset": it runs
+        once on all of (X, y), which are then split, so that held-out rows take part in it; this is
+        the protocol of [1]_.
     early_stop_on : {"fraction", "held-out"}, default="fraction"
         "fraction" leaves validation to the estimator. "held-out" passes the held-out fold to `fit`
         as ``X_val, y_val``; a `NetClassifier` takes them, a Pipeline does not. Under
@@ -80,7 +80,9 @@ def robustness_curve(
         `sklearn.model_selection.cross_validate`: a list of names, a dict of scorers, or a callable
         that returns a dict of numbers.
     n_jobs : int, default=None
-        Number of jobs for joblib. The result does not depend on it: each fit runs on one thread.
+        Number of jobs for joblib. The result does not depend on it, because each fit runs on one
+        thread; with ``fused=True`` or on CUDA, stacks of other modules than linear chains may
+        differ by rounding.
     memory : str, path-like, joblib.Memory or None, default=None
         Where to keep each finished fit and attack. A run that was killed continues where it
         stopped if it is started again with the same arguments and an int `random_state`. The folder
@@ -91,7 +93,7 @@ def robustness_curve(
         True does so wherever it is possible. Only a plain `NetClassifier` is trained so. Scores
         agree up to rounding.
     error_score : "raise" or float, default=nan
-        The score of a fit that failed, which is also a warning. "raise" raises its error.
+        The score of a fit that failed; a warning then lists the errors. "raise" raises the error.
     random_state : int, RandomState instance or None, default=None
         Seeds the study, which draws one seed for each repeat and split.
     progress : bool, default=False

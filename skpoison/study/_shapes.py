@@ -33,10 +33,10 @@ class UShape(NamedTuple):
         Returns
         -------
         verdict : str
-            "a U", "not a U", or, where no interval can be computed, "cannot be told from one fold".
+            "a U", "not a U", or, where no interval can be computed, "no verdict from one fold".
         """
         if not self._has_intervals():
-            return "cannot be told from one fold"
+            return "no verdict from one fold"
         return "a U" if self.is_u else "not a U"
 
     def describe(
@@ -59,7 +59,7 @@ class UShape(NamedTuple):
         name = f"{last_name(param_name)} " if param_name else ""
         peak = f"best at {name}{value_text(self.peak.param)} ({rounded(self.peak.score)})"
         if not self._has_intervals():
-            return f"a U {self.verdict()}; {peak}"
+            return f"{self.verdict()}; {peak}"
         lies = []
         for end, drop, which in ((first, self.left, "first"), (last, self.right, "last")):
             if end is self.peak.param and not self.is_u:

@@ -1,6 +1,5 @@
 """scikit-learn's validation curve, with the nets of a value trained together."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from sklearn.utils import indexable
 
 from .._threads import one_thread
 from .._typing import Array, Classifier
+from .._warnings import warn_caller
 from ..nets import NetClassifier
 from ..nets.stacks import is_worth_a_stack
 from ._poisoned_classifier import PoisonedClassifier, poison_once
@@ -41,11 +41,11 @@ def validation_curve(
     """Like `sklearn.model_selection.validation_curve`, faster for small nets.
 
     The estimator may be a `NetClassifier`, or have one as the last step of a Pipeline or inside a
-    `PoisonedClassifier`, nested in any order. The nets of one value are then trained together over
-    the folds (`skpoison.nets.fit_many`) if that is faster; transformers and attacks run once for
-    each fold. Any other estimator is left to scikit-learn's function, and so is one whose nets
-    cannot be trained together, after a `FitFailedWarning`. The estimator keeps its own seeds: with
-    an int `random_state`, scores agree with scikit-learn's up to rounding.
+    `PoisonedClassifier`, nested in any order. For each parameter value, the nets of all folds are
+    then trained together (`skpoison.nets.fit_many`) if that is faster; transformers and attacks run
+    once for each value and fold. Any other estimator is left to scikit-learn's function, and so is
+    one whose nets cannot be trained together, after a `FitFailedWarning`. The estimator keeps its
+    own seeds: with an int `random_state`, scores agree with scikit-learn's up to rounding.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ def validation_curve(
     >>> test_scores.shape
     (2, 5)
     """
+    values = list(param_range)  # An iterator can be read once only.
     if params is None and _net_of(estimator) is not None:
         X, y, groups = indexable(X, y, groups)
         splits = list(check_cv(cv, y, classifier=True).split(X, y, groups))
         cv = splits  # scikit-learn gets the same folds, even if they are random.
-        values = list(param_range)
         if values and _is_stackable(estimator, param_name, values, X, y, len(splits)):
             scorer = check_scoring(estimator, scoring=scoring)
             tasks = _tasks(estimator, param_name, values, (X, y), splits, scorer)
@@ -107,17 +107,16 @@ def validation_curve(
                 return train_scores, test_scores
             except Exception as error:
                 # scikit-learn handles errors as `error_score` says.
-                warnings.warn(
+                warn_caller(
                     f"Nets could not be trained together and are fitted one by one: {error!r}",
                     FitFailedWarning,
-                    stacklevel=2,
                 )
     return model_selection.validation_curve(
         estimator,
         X,
         y,
         param_name=param_name,
-        param_range=param_range,
+        param_range=values,
         groups=groups,
         cv=cv,
         scoring=scoring,

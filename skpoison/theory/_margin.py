@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
@@ -7,6 +5,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import AnySeed
 from .._validation import check_bool, check_int, check_real
+from .._warnings import warn_caller
 from ._arguments import check_rows, check_two_classes, check_vectors, make_rng
 from ._margin_solver import MarginGame, solve
 
@@ -131,11 +130,10 @@ def ntk_margin(
         f"lower {max(best.lower, 0):.6g} and upper {best.upper:.6g} after {best.n_iter} evaluations"
     )
     if not best.converged:
-        warnings.warn(
+        warn_caller(
             f"ntk_margin did not close the gap to tol={tol:g}: {message}. Raise `max_iter` or "
             "`tol`; both are bounds all the same.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return OptimizeResult(
         lower=float(max(best.lower, 0)),

@@ -395,6 +395,10 @@ def test_datasets_are_taken(digits):
     for data in (Dataset(rows, codes), TensorDataset(rows, codes)):
         fitted = clone(net).fit(data)
         assert (fitted.predict(data) == y).mean() > 0.8
+    # The labels of a part of a Dataset may be numpy's.
+    split = clone(net).set_params(train_split=ValidSplit(5), classes=np.arange(10))
+    fitted = split.fit(Dataset(X.astype(np.float32), y), None)
+    assert len(fitted.history_[:, "valid_acc"]) == 10
 
 
 def test_a_module_that_writes_into_its_input_harms_nobody(digits):

@@ -13,12 +13,15 @@ import skpoison
 import skpoison.testing
 
 ROOT = Path(skpoison.__file__).parent
-FOUNDATION = {"_intervals", "_seeding", "_threads", "_typing", "_validation", "_version"}
+FOUNDATION = {
+    *("_intervals", "_seeding", "_threads", "_typing", "_validation", "_version", "_warnings"),
+}
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
     "_intervals": set(),
     "_threads": set(),
+    "_warnings": set(),
     "_validation": set(),
     "_seeding": set(),
     "_typing": set(),
@@ -28,13 +31,14 @@ OURS = {
     "nets": FOUNDATION,
     "study": FOUNDATION | {"nets"},
     "defences": FOUNDATION | {"nets"},
-    "theory": {"_typing", "_validation"},
+    "theory": {"_typing", "_validation", "_warnings"},
     "datasets": {"_typing", "_validation"},
     "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
     "_intervals": {"numpy", "scipy"},
     "_threads": {"threadpoolctl", "torch"},
+    "_warnings": set(),
     "_validation": {"numpy", "sklearn"},
     "_seeding": {"sklearn"},
     "_typing": {"joblib", "numpy"},

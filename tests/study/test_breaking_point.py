@@ -151,7 +151,7 @@ def test_point_of_a_curve():
         ),
         (
             (0.25, math.nan, math.nan),
-            "breaks at budget 0.25 (an interval cannot be told from one fold); 2 budgets tried",
+            "breaks at budget 0.25 (no interval from one fold); 2 budgets tried",
         ),
     ],
 )

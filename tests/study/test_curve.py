@@ -318,7 +318,7 @@ def test_a_curve_without_intervals_says_so():
     lines = str(make_curve(U[:, :1], 1, 1, values=[0.1, 0.1 + 0.2, None])).splitlines()
     assert lines == [
         "RobustnessCurve over width (3 values), 1 fold x 1 repeat",
-        "C: a U cannot be told from one fold; best at width 0.3 (0.86)",
+        "C: no verdict from one fold; best at width 0.3 (0.86)",
     ]
     lines = str(make_curve([[0.5, 0.7]], 1, 2, values=["gini"])).splitlines()
     assert lines == [
@@ -390,7 +390,7 @@ def test_html_is_a_table_of_means_and_spreads():
         "<tr><th>2</th><td>0.600 ± 0.100</td><td>0.100 ± 0.000</td></tr>"
         "<tr><th>64</th><td>0.250 ± 0.000</td><td>0.500 ± 0.500</td></tr>"
         "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody>"
-        "<tfoot><tr><th>verdict</th><td>cannot be told from one fold</td><td>not a U</td></tr>"
+        "<tfoot><tr><th>verdict</th><td>no verdict from one fold</td><td>not a U</td></tr>"
         "</tfoot></table>"
     )
     table = {"failed": np.full((2, 2), np.nan), "C": np.array([[0.5, 0.6], [0.8, 0.9]])}

@@ -3,6 +3,7 @@ import inspect
 import numpy as np
 import pytest
 from sklearn import model_selection
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -100,6 +101,14 @@ def test_all_else_is_scikit_learns_own(digits, estimator, param_name, values):
         strict=True,
     ):
         np.testing.assert_array_equal(own, theirs)
+
+
+def test_values_that_can_be_read_once(digits):
+    # This net is scikit-learn's to fit. Fails if the check of the values leaves it none.
+    net = clone(NET).set_params(criterion__label_smoothing=0.1)
+    kwargs = {"param_name": "lr", "cv": 3}
+    read = validation_curve(net, *digits, param_range=iter([0.1]), **kwargs)
+    np.testing.assert_array_equal(read, validation_curve(net, *digits, param_range=[0.1], **kwargs))
 
 
 def test_errors_are_scikit_learns(digits):

@@ -103,14 +103,14 @@ def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
 def _share(dataset, key, shared):
     """Let nets that were given the same array share one tensor."""
     X = shared.setdefault(key, dataset.X)
-    # Early stopping holds out other rows for each net: such parts are not shared.
+    # With early stopping each net holds out different rows, so that tensors of one array differ.
     is_alike = (X.shape, X.dtype, X.device) == (dataset.X.shape, dataset.X.dtype, dataset.X.device)
     if is_alike and torch.equal(X, dataset.X):
         dataset.X = X
 
 
 def cut(members, most):
-    """Cut members into stacks of about equal size; members with most batches come together."""
+    """Cut members, sorted by their number of batches, into stacks of about equal size."""
     members = sorted(members, key=lambda member: -member.n_batches)
     n_stacks = math.ceil(len(members) / min(most, len(members))) if members else 0
     bounds = [len(members) * k // n_stacks for k in range(n_stacks + 1)] if members else []

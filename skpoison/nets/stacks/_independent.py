@@ -10,8 +10,8 @@ from ._rules import begun_like
 def is_independent_in_a_stack(net, row_shape):
     """Whether the weights of a stacked net would not depend, bit for bit, on the other nets.
 
-    The answer depends on the parameters of the net and on the shape of a row, and not on data. It
-    holds for two classes; `fit_independent` asks again for the classes at hand.
+    The answer depends on the parameters of the net and on the shape of a row, and not on data. We
+    ask it for a net of two classes; `fit_independent` asks again with the net's real classes.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def fit_independent(nets, data):
 def _reason_of_rounding(net):
     """Return why the bits of a net that has begun would depend on the other nets, or None.
 
-    Linear chains on the CPU are independent: a stack aligns their matrices in memory.
+    Linear chains in float32 on the CPU are independent: a stack aligns their matrices in memory.
     """
     is_float = next(net.module_.parameters()).dtype == torch.float32
     is_known = net.device_.type == "cpu" and net.batch_size >= 1 and is_float

@@ -20,18 +20,22 @@ from .._linear_chains import ALIGNED, have_hooks
 from .._steps import check_logits
 
 # Measured on 2 cores (benchmarks/README.md). A stack is fast while its step fits into the cache.
-# For linear chains we count the numbers in a step: parameters, and units for a batch. Other modules
-# run by `torch.func.vmap`, which is no faster above MAX_PARAMETERS.
+# For a linear chain, MAX_NUMBERS limits the floats that a step touches: all parameters, and the
+# units of all rows of a batch. Other modules run by `torch.func.vmap`, which is no faster above
+# MAX_PARAMETERS.
 MAX_NUMBERS = 2_000_000
 MAX_PARAMETERS = 30_000
 MIN_NETS = 3
-# Where fewer nets fit into a stack, arithmetic takes most of the time, and a stack saves little.
+# If fewer than MIN_ROOM nets fit into the cache together, arithmetic takes most of the time, and a
+# stack saves little.
 MIN_ROOM = 8
 MAX_ROWS = 64
 
 
 def is_worth_a_stack(net, shape, classes, n_nets, *, force=False):
-    """Whether `fit_many` would stack n nets like this one, fitted on data of this shape.
+    """Whether a stack of n nets like this one is possible, and faster than fits one by one.
+
+    Looks at settings, module and sizes. `fit_many` also asks for batches, callbacks and vmap.
 
     Parameters
     ----------
@@ -44,7 +48,7 @@ def is_worth_a_stack(net, shape, classes, n_nets, *, force=False):
     n_nets : int
         How many of a kind there are.
     force : bool, default=False
-        Whether to ask only if it is possible.
+        Whether to ask if a stack is possible, even where it would not be faster.
     """
     net = begun_like(net, shape[1:], classes)
     if net is None:
@@ -115,7 +119,8 @@ def reason_of_module(net):
 
 def reason_of_batches(net, n_rows):
     size = _batch_size(net, n_rows)
-    # A batch of all rows of one net rarely fits the other nets. Small ones are worth a stack.
+    # With fewer rows than `batch_size`, a batch has all rows of its net. Other nets rarely have as
+    # many, so that few could be stacked. We try it for small batches only.
     if (size < net.batch_size and size > MAX_ROWS) or (n_rows % size and not net.drop_last):
         return "not all batches are full ones"
     return None

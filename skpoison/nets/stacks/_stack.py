@@ -92,10 +92,10 @@ class Stack:
         self.first = [part[:, None, None].to(self.rows.device) for part in (first_row, first_label)]
 
     def _align(self):
-        """Let the matrices of each net begin with a line of the cache, wherever it is in the stack.
+        """Align the matrices of each net with lines of the cache, at every place in the stack.
 
-        MKL sums those that do not in another order. Features and units are added whose weights are
-        0 and stay 0, and rows that count for nothing.
+        MKL adds up in another order where a matrix does not begin there. We pad with features and
+        units whose weights are 0 and stay 0, and with rows that do not enter the loss.
         """
         self.size += -self.size % ALIGNED
         weights = [self.parameters[weight] for weight, _, _ in self.chain]
@@ -204,11 +204,13 @@ class Stack:
         return loss
 
     def _chain_step(self, slices, X, labels, rates):
-        # Padding rows are copies of row 0, whose values may overflow in a product.
+        # Padding rows are copies of a data row. If its values overflowed, 0 * inf would bring NaN
+        # into the gradient.
         X[:, self.n_rows :] = 0
         alone = len(X) == 1
         if alone:
-            # MKL multiplies a single matrix by other rules, so the last net gets a copy beside it.
+            # MKL multiplies a single matrix by another algorithm, which rounds differently. So a
+            # net that is alone is trained beside a copy of itself.
             single, slices = slices, {name: torch.cat([p, p]) for name, p in slices.items()}
             X, labels, rates = (torch.cat([part, part]) for part in (X, labels, rates))
         layers = [(slices[w], slices.get(b), relu) for w, b, relu in self.chain]
@@ -284,4 +286,4 @@ class Stack:
         self.velocity = {name: value[stay] for name, value in self.velocity.items()}
         if self.members:
             self._place_rows()
-        self.graphs = {}  # They know the memory of before.
+        self.graphs = {}  # The captured graphs point to the old tensors.

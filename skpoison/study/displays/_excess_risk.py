@@ -136,7 +136,7 @@ class ExcessRiskDisplay:
         ax: Any = None,
         **plot_kw: Any,
     ) -> Self:
-        """Train on poisoned samples of several sizes, and on all rows clean, and plot the excess.
+        """Train on poisoned samples of several sizes and on all clean rows, and plot the excess.
 
         Each repeat draws one random order of the rows, and a sample is the first n rows of it: a
         larger sample contains the smaller ones. Each sample is poisoned by itself.

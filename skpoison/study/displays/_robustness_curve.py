@@ -40,8 +40,8 @@ class RobustnessCurveDisplay:
         Axes with the plot.
     figure_ : matplotlib.figure.Figure
         The figure of `ax_`.
-    lines_ : list of matplotlib.lines.Line2D
-        The lines of the means, unless errorbars are drawn.
+    lines_ : list of matplotlib.lines.Line2D or None
+        The lines of the means; None if error bars are drawn, which contain them.
     fill_between_ : list of matplotlib artists or None
         The bands, if drawn.
     errorbar_ : list of matplotlib artists or None

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import pickle
-import warnings
 
 import joblib
 from sklearn.utils.validation import check_memory as check_sklearn_memory
+
+from ..._warnings import warn_caller
 
 
 def check_memory(memory):
@@ -47,7 +48,8 @@ class Store:
             return None  # Another process has cleared the entry.
         except Exception as error:
             problem = repr(error)
-        # The entry is not removed: the new value replaces it, and another process may have done so.
+        # We do not remove the entry: the new value will replace it, and another process may already
+        # have replaced it by a good one.
         _warn(f"an entry of `memory` is damaged, and computed again: {key}: {problem}")
         return None
 
@@ -67,4 +69,4 @@ def _address(key):
 
 
 def _warn(message):
-    warnings.warn(message, UserWarning, stacklevel=4)
+    warn_caller(message, UserWarning)

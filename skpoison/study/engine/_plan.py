@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows that an attack poisons at one time: the training rows of `split`, None for all."""
+    """What one run of an attack poisons: the training rows of `split`, or all if it is None."""
 
     attack: str
     repeat: int
@@ -43,10 +43,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class PlannedFit:
-    """A fit that is to be computed, or found in memory.
+    """A fit that is to be computed, or read from the store (the argument `memory`).
 
     `estimator` has its seeds. `part` says what must be poisoned first; None means clean training.
-    `key` is the address of the fit in memory, or None without a memory.
+    `key` is the key of the fit in the store, or None if nothing is kept.
     """
 
     estimator: Any
@@ -64,10 +64,10 @@ class Plan(Protocol):
         """The places of all cells, in lists. Poisoned rows are held until their list is done."""
 
     def fit(self, place: Any, *, keyed: bool) -> PlannedFit:
-        """The fit at a place, with its key in memory if `keyed`."""
+        """The fit at a place, with its key in the store if `keyed`."""
 
     def attack_key(self, part: Any) -> str:
-        """The address of poisoned rows in memory."""
+        """The key of poisoned rows in the store."""
 
     def attack_task(self, part: Any) -> AttackTask:
         """The task that poisons a part."""
@@ -79,7 +79,7 @@ class Plan(Protocol):
         """Put together the tasks that one worker does as one.
 
         `tasks` has the tasks of this wave by place, and `fits` all its fits by place, also those
-        found in memory. Returns a dict of tuples of places to tasks.
+        read from the store. Returns a dict of tuples of places to tasks.
         """
 
 
@@ -121,7 +121,8 @@ class RobustnessPlan:
             yield [
                 Place(name, repeat, value, split)
                 for name, repeat in units[start : start + length]
-                # The widest first: then no worker waits long for the last one.
+                # The last values first: of ascending widths, they take longest to fit. No worker
+                # then starts a long fit when the others are done.
                 for value in reversed(range(len(self.param_range)))
                 for split in range(len(self.splits))
             ]
@@ -165,7 +166,7 @@ class RobustnessPlan:
         )
 
     def group(self, tasks, fits, n_jobs):
-        # Fits found in memory count too: a study that continues gives the same bits as a whole one.
+        # Fits from the store count too: a study that continues gives the same bits as a whole one.
         n_fits = Counter(place.value for place in fits)
         by_value = {}
         for place in tasks:
@@ -176,7 +177,7 @@ class RobustnessPlan:
             if not self._is_stackable(value, n_fits[value]):
                 grouped.update({(place,): tasks[place] for place in places})
                 continue
-            # A share for each worker. A net does not depend on the others in its stack.
+            # One stack for each worker. A net depends on the others in its stack by rounding only.
             n_shares = min(n_jobs, math.ceil(len(places) / 3))
             for k in range(n_shares):
                 share = tuple(places[k::n_shares])

@@ -1,6 +1,5 @@
 """How a plan is computed: wave by wave, in jobs, with a memory and a list of failures."""
 
-import warnings
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 
@@ -9,11 +8,12 @@ from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from ..._threads import one_thread
+from ..._warnings import warn_caller
 from ._worker import failed_cell
 
 
 def run_plan(plan, *, n_jobs, store, error_score, progress, description):
-    """Compute the cells of a plan, or find them in memory; returns them by place.
+    """Compute the cells of a plan, or read them from the store; returns them by place.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def run_plan(plan, *, n_jobs, store, error_score, progress, description):
     store : Store
         Where to keep each finished fit and attack.
     error_score : "raise" or float
-        What to score a failed fit with; or whether to raise.
+        The score of a failed fit; "raise" raises its error.
     progress : bool
         Whether to show a progress bar.
     description : str
@@ -121,7 +121,7 @@ class _Runner:
         return poisoned
 
     def run_tasks(self, tasks):
-        # Results of a batch reach the memory when the batch ends.
+        # Results of a batch reach the store when the batch ends.
         batch_size = 1 if self.store.enabled else "auto"
         strict = self.error_score == "raise"
         return run_tasks(tasks, strict=strict, n_jobs=self.n_jobs, batch_size=batch_size)
@@ -144,6 +144,4 @@ class _Runner:
         message = f"{len(self.failures)} steps of the study failed.\n{errors}"
         if self.n_failed_cells == len(self.cells):
             raise ValueError(f"All {len(self.cells)} fits of the study failed. {message}")
-        warnings.warn(
-            f"{message}Their scores are {self.error_score}.", FitFailedWarning, stacklevel=4
-        )
+        warn_caller(f"{message}Their scores are {self.error_score}.", FitFailedWarning)

@@ -46,8 +46,8 @@ def attempt(work, strict):
             return Outcome(None, f"{reason}\n{traceback.format_exc()}")
 
 
-# Tasks have slots, which rule out weak references. Dask puts a large argument that allows them on
-# one worker, and it would be lost with that worker.
+# Slots rule out weak references, on purpose. With its Dask backend, joblib keeps a large argument
+# that can be weakly referenced on one worker only; if that worker died, the argument would be lost.
 
 
 @dataclass(eq=False, slots=True)
@@ -117,9 +117,9 @@ class FitTask:
 class StackTask:
     """Fit nets together and score each; every fit has an outcome, a cell.
 
-    `fused` is passed to `fit_many`. `until_net` is for estimators that are more than a net: called
-    with an estimator and rows X and y, it fits all that comes before the net, and returns the net
-    and its training rows. If the stack fails and `one_by_one` is True, its fits are tried one by
+    `fused` is passed to `fit_many`. If the net is the last part of the estimators (of a Pipeline),
+    `until_net(estimator, X, y)` fits the parts before it, and returns the net and its rows (X, y).
+    If the stack fails and `one_by_one` is True, its fits are tried one by
     one. All fits get an equal share of the stack's time.
     """
 
