@@ -42,7 +42,6 @@ c = BudgetHeatmapDisplay.from_estimator(
     y,
     attack=LabelFlip(),
     budgets=[0.1, 0.2, 0.3, 0.4, 0.5],
-    budget_name="rate",
     drop=0.05,
     ax=right,
     **study,
@@ -67,7 +66,6 @@ point = breaking_point(
     X,
     y,
     attack=LabelFlip(),
-    budget_name="rate",
     max_budget=0.5,
     random_state=0,
 )

@@ -15,12 +15,20 @@ def check_attacks(attacks):
             raise TypeError(f"`attacks[{name!r}]` must have a method `poison`, got {attack!r}")
 
 
-def check_budget_name(budget_name, attack):
-    """Raise unless `attack` is an attack that has the parameter `budget_name`."""
-    if not hasattr(attack, "poison") or budget_name not in clone(attack).get_params():
+def budget_name_of(attack, budget_name):
+    """The name of the parameter that is the strength of an attack.
+
+    This is `budget_name`, which must be one of its parameters; for None it is `budget` or `rate`.
+    """
+    is_attack = hasattr(attack, "poison") and not isinstance(attack, type)
+    params = clone(attack).get_params() if is_attack else {}
+    if budget_name is None:
+        budget_name = next((name for name in ("budget", "rate") if name in params), None)
+    if budget_name not in params:
         raise ValueError(
             f"`budget_name` must be a parameter of `attack`, got {budget_name!r} with {attack!r}"
         )
+    return budget_name
 
 
 def check_test(test):

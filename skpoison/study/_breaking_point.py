@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
 from .._intervals import Drop, corrected_interval
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
-from ._arguments import check_budget_name
+from ._arguments import budget_name_of
 from ._results import RobustnessCurve, check_curve
 from ._robustness_curve import robustness_curve
+from .engine import route
 
 
 class BreakingPoint(NamedTuple):
@@ -44,7 +46,7 @@ def breaking_point(
     y: ArrayLike | None = None,
     *,
     attack: Attack | None = None,
-    budget_name: str = "budget",
+    budget_name: str | None = None,
     max_budget: float | None = None,
     value: Any = None,
     drop: float = 0.05,
@@ -72,8 +74,9 @@ def breaking_point(
         Their labels; None with a curve.
     attack : attack, default=None
         The attack, at any budget; None with a curve.
-    budget_name : str, default="budget"
-        The parameter of the attack to vary, such as "rate" of `LabelFlip`.
+    budget_name : str, default=None
+        The parameter of the attack to vary. None: `budget`, or `rate` if the attack has no
+        `budget`, such as `LabelFlip`.
     max_budget : float, default=None
         The largest budget to try, > 0. Needed with an estimator; None with a curve.
     value : object, default=None
@@ -126,7 +129,7 @@ def breaking_point(
     >>> X, y = load_digits(return_X_y=True)
     >>> point = breaking_point(
     ...     LogisticRegression(C=0.1), X[:500] / 16, y[:500],
-    ...     attack=LabelFlip(), budget_name="rate", max_budget=0.8, n_steps=3, cv=3, random_state=0,
+    ...     attack=LabelFlip(), max_budget=0.8, n_steps=3, cv=3, random_state=0,
     ... )
     >>> 0.1 < point.budget < 0.5
     True
@@ -147,11 +150,17 @@ def breaking_point(
     max_budget = check_real(max_budget, "max_budget")
     if not max_budget > 0:
         raise ValueError(f"`max_budget` must be > 0, got {max_budget}")
-    check_budget_name(budget_name, attack)
+    budget_name = budget_name_of(attack, budget_name)
     X, y = indexable(X, y)
     check_labels(y)
     # A splitter could give other folds at each call, and a generator other seeds.
-    splits = list(check_cv(cv, y, classifier=True).split(X, y))
+    cv = check_cv(cv, y, classifier=True)
+    params = study_kw.pop("params", None)
+    scorer = check_scoring(estimator, scoring=study_kw.get("scoring"))
+    split_params, fit_params, score_params = route(params, estimator, cv, scorer)
+    splits = list(cv.split(X, y, **split_params))
+    if params is not None:
+        study_kw["params"] = {**fit_params, **score_params}
     seed = check_random_state(random_state).randint(2**31 - 1)
     # A study needs a parameter to vary: any parameter of the victim, at the value that it has.
     params = estimator.get_params(deep=False)

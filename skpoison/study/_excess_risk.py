@@ -109,6 +109,11 @@ class _ExcessRiskPlan:
     def n_cells(self):
         return len(self.seeds) * (1 + len(self.sizes) * len(self.attacks))
 
+    @property
+    def n_parts(self):
+        n_attacks = sum(attack is not None for attack in self.attacks.values())
+        return len(self.seeds) * len(self.sizes) * n_attacks
+
     def waves(self):
         for repeat in range(len(self.seeds)):
             samples = [

@@ -1,5 +1,7 @@
 """A classifier that is trained on poisoned data, for use wherever a classifier is."""
 
+from functools import wraps
+from types import MethodType
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
@@ -8,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._typing import Array, Attack, Classifier, Memory
 from .._version import __version__
@@ -22,6 +24,35 @@ def _estimator_has(name):
         return True
 
     return check
+
+
+def _with_the_victims_signature(fit):
+    """Let `fit` of an instance name `sample_weight` where `fit` of its victim does.
+
+    scikit-learn's ensembles look for this name in the signature, to see who takes weights.
+    """
+
+    @wraps(fit)
+    def weighted_fit(self, X, y, sample_weight=None, **fit_params):
+        if sample_weight is not None:
+            fit_params["sample_weight"] = sample_weight
+        return fit(self, X, y, **fit_params)
+
+    del weighted_fit.__wrapped__  # Its signature would be shown instead.
+    return _FitOfVictim(fit, weighted_fit)
+
+
+class _FitOfVictim:
+    """The descriptor that chooses the function at each access, as `available_if` does."""
+
+    def __init__(self, fit, weighted_fit):
+        self.fit, self.weighted_fit = fit, weighted_fit
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self.fit
+        is_weighted = has_fit_parameter(instance.estimator, "sample_weight")
+        return MethodType(self.weighted_fit if is_weighted else self.fit, instance)
 
 
 class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -77,6 +108,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.attack = attack
         self.memory = memory
 
+    @_with_the_victims_signature
     def fit(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> Self:
         """Poison the training data and fit the victim on them.
 

@@ -1,10 +1,10 @@
 """The result of a study: tables of scores, their shapes, and their file."""
 
 import html
-import json
 import math
 import os
-from dataclasses import asdict, dataclass
+import uuid
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,9 +13,8 @@ import numpy as np
 from .._intervals import Drop, corrected_interval, rounded
 from .._typing import Array
 from .._validation import check_choice, check_real
+from ._curve_file import TABLES, from_text, to_text
 from ._shapes import Peak, UShape, last_name, value_text
-
-_TABLES = ("scores", "train_scores", "fit_times")
 
 
 @dataclass(repr=False)
@@ -78,18 +77,24 @@ class RobustnessCurve:
 
     def _verdict(self, name):
         """One line on the shape of a curve."""
-        first, last = self.param_range[0], self.param_range[-1]
-        if not np.isfinite(self.scores[name]).any():
+        values = [self.param_range[i] for i in self._fitted(name)]
+        if not values:
             return "all fits failed"
-        if len(self.param_range) == 1:
+        if len(values) == 1:
             score = rounded(self.peak(name).score)
-            return f"{score} at {last_name(self.param_name)} {value_text(first)}, the only value"
-        return self.u_shape(name).describe(self.param_name, first, last)
+            name = last_name(self.param_name)
+            return f"{score} at {name} {value_text(values[0])}, the only value"
+        return self.u_shape(name).describe(self.param_name, values[0], values[-1])
 
     def _short_verdict(self, name):
-        if not np.isfinite(self.scores[name]).any():
-            return "all fits failed"
-        return self.u_shape(name).verdict() if len(self.param_range) > 1 else "only one value"
+        n_fitted = len(self._fitted(name))
+        if n_fitted < 2:
+            return "only one value" if n_fitted else "all fits failed"
+        return self.u_shape(name).verdict()
+
+    def _fitted(self, name):
+        """The indices of the values that have a score."""
+        return np.flatnonzero(np.isfinite(self._table(name)).any(axis=1))
 
     def to_frame(self) -> Any:
         """Return a tidy pandas DataFrame with one row for each fit.
@@ -173,8 +178,10 @@ class RobustnessCurve:
         shape : UShape
             A named tuple. `peak` is the best value and its mean score. `left` and `right` are the
             drops from the peak to the first and to the last value, each a tuple (mean, low, high).
-            `is_u` says whether both intervals lie above 0. Drops are NaN with fewer than two folds,
-            or, with a single split, fewer than two repeats. Printed, it is a sentence.
+            `is_u` says whether both intervals lie above 0. A value whose fits all failed does not
+            count, so that an end is the first or last value with a score. Drops are NaN with fewer
+            than two folds, or, with a single split, fewer than two repeats. Printed, it is a
+            sentence.
 
         Raises
         ------
@@ -199,10 +206,11 @@ class RobustnessCurve:
         confidence = check_real(confidence, "confidence")
         if not 0 < confidence < 1:
             raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
-        table = self._table(name)
+        table = self._table(name)[self._fitted(name)]
+        peak = self.peak(name)
         left = self._drop(table, 0, confidence)
         right = self._drop(table, -1, confidence)
-        return UShape(self.peak(name), left, right, bool(left.low > 0 and right.low > 0))
+        return UShape(peak, left, right, bool(left.low > 0 and right.low > 0))
 
     def _drop(self, table, end, confidence):
         """The drop from the peak to one end of the curve, with the peak chosen on other folds."""
@@ -220,7 +228,9 @@ class RobustnessCurve:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the curve to a JSON file.
 
-        An error while writing leaves a file that was there before as it was.
+        An error while writing leaves a file that was there before as it was. Values of the
+        parameter that JSON cannot hold, such as estimators, are written as their text,
+        ``str(value)``, and `load` gives this text.
 
         Parameters
         ----------
@@ -229,15 +239,12 @@ class RobustnessCurve:
 
         Raises
         ------
-        TypeError
-            If JSON cannot hold a value of the parameter.
+        OSError
+            If the file cannot be written.
         """
-        state = asdict(self)
-        for table in _TABLES:
-            state[table] = {name: values.tolist() for name, values in state[table].items()}
-        text = json.dumps({"format": "skpoison.RobustnessCurve", "version": 1, **state}, indent=1)
+        text = to_text({field.name: getattr(self, field.name) for field in fields(self)})
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, path)
@@ -266,12 +273,7 @@ class RobustnessCurve:
             If it does not hold a curve.
         """
         try:
-            state = json.loads(Path(path).read_text(encoding="utf-8"))
-            if state.pop("format") != "skpoison.RobustnessCurve" or state.pop("version") != 1:
-                raise ValueError("another format")
-            for table in _TABLES:
-                state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
-            curve = cls(**state)
+            curve = cls(**from_text(Path(path).read_text(encoding="utf-8")))
             curve._check()
         except OSError:
             raise
@@ -294,7 +296,7 @@ class RobustnessCurve:
             raise ValueError("param_name must be a string and param_range a list")
         check_real(self.test_train_ratio, "test_train_ratio", low=0)
         shape = (len(self.param_range), self.n_splits * self.n_repeats)
-        for table in _TABLES:
+        for table in TABLES:
             tables = getattr(self, table)
             if not tables or tables.keys() != self.scores.keys():
                 raise ValueError(f"{table} must have an entry for each attack")
@@ -350,13 +352,6 @@ def check_curve(curve):
 def _is_number(value):
     is_nan = isinstance(value, (float, np.floating)) and math.isnan(value)
     return isinstance(value, (int, float, np.number)) and not is_nan
-
-
-def _numbers(rows):
-    """The array of a table in JSON, checked: numpy turns strings and nulls into numbers."""
-    if any(type(value) not in (int, float) for row in rows for value in row):
-        raise ValueError("a table must have numbers only")
-    return np.array(rows, dtype=np.float64)
 
 
 def _row_means(table):

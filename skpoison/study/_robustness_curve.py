@@ -93,16 +93,17 @@ def robustness_curve(
         True does so wherever it is possible. Only a plain `NetClassifier` is trained so. Scores
         agree up to rounding.
     error_score : "raise" or float, default=nan
-        The score of a fit that failed; a warning then lists the errors. "raise" raises the error.
+        The score of a fit that failed; a warning then lists the errors. A metric that fails has
+        this score too, and the other metrics keep theirs. "raise" raises the error.
     random_state : int, RandomState instance or None, default=None
         Seeds the study, which draws one seed for each repeat and split.
     progress : bool, default=False
-        Whether to show a progress bar.
+        Whether to show a progress bar, which counts attacks and fits.
     params : dict, default=None
         Parameters for the `fit` of `estimator`, such as ``{"sample_weight": weights}``. A parameter
-        with one value for each row of X is cut to the rows of each fit. With scikit-learn's
-        metadata routing enabled, parameters go to `fit`, the scorer and the splitter, as these
-        request them. Attacks get none.
+        with one value for each row of X is cut to the rows of each fit. ``groups`` go to the
+        splitter instead. With scikit-learn's metadata routing enabled, parameters go to `fit`, the
+        scorer and the splitter, as these request them. Attacks get none.
 
     Returns
     -------
@@ -113,14 +114,15 @@ def robustness_curve(
     Raises
     ------
     ValueError
-        If an argument is out of its range, or all fits failed.
+        If an argument is out of its range, all fits failed, or an attack failed at all folds of a
+        repeat.
     RuntimeError
         If a worker process died. Finished fits and attacks are in `memory`, if that is set.
 
     Warns
     -----
     FitFailedWarning
-        If some fits failed and `error_score` is a number.
+        If some fits, attacks or scores failed and `error_score` is a number.
     UserWarning
         If `memory` cannot be written, so that nothing is kept; or if an entry of it is damaged and
         computed again.
@@ -144,7 +146,12 @@ def robustness_curve(
     """
     X, y = indexable(X, y)
     _, classes = check_labels(y, min_classes=2)
-    cv, scorer = check_cv(cv, y, classifier=True), check_scoring(estimator, scoring=scoring)
+    if error_score != "raise" and not (
+        isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
+    ):
+        error_score = check_real(error_score, "error_score")
+    cv = check_cv(cv, y, classifier=True)
+    scorer = check_scoring(estimator, scoring=scoring, raise_exc=error_score == "raise")
     split_params, fit_params, score_params = route(params, estimator, cv, scorer)
     if score_params and test is not None:
         raise ValueError(
@@ -162,10 +169,6 @@ def robustness_curve(
         fused = bool(fused)
     if not isinstance(fused, bool):
         check_choice(fused, "fused", ("auto",))
-    if error_score != "raise" and not (
-        isinstance(error_score, (float, np.floating)) and np.isnan(error_score)
-    ):
-        error_score = check_real(error_score, "error_score")
     # A row for each repeat: the first seeds do not depend on how many repeats follow.
     shape = (n_repeats, len(splits))
     seeds = check_random_state(random_state).randint(2**31 - 1, size=shape)

@@ -117,7 +117,7 @@ def test_one_failed_fit_costs_one_cell():
         "cv": 3,
         "random_state": 0,
     }
-    with pytest.warns(FitFailedWarning, match=r"(?s)1 steps of the study failed.*no luck"):
+    with pytest.warns(FitFailedWarning, match=r"(?s)1 of 18 fits of the study failed.*no luck"):
         curve = robustness_curve(Unlucky(), X, Y, **study)
     whole = robustness_curve(DecisionTreeClassifier(), X, Y, **study)
     failed = {name: np.isnan(scores) for name, scores in curve.scores.items()}

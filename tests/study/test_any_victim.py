@@ -7,7 +7,9 @@ import sklearn
 import torch
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import accuracy_score, get_scorer
@@ -19,6 +21,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.fixes import parse_version
+from sklearn.utils.validation import has_fit_parameter
 
 from skpoison import (
     MLP,
@@ -27,6 +30,7 @@ from skpoison import (
     NetClassifier,
     PoisonedClassifier,
     RandomNoise,
+    breaking_point,
     robustness_curve,
 )
 
@@ -106,6 +110,74 @@ def test_weights_reach_the_fits_of_their_rows(digits):
     )
     tree.fit(X[train], y[train], sample_weight=weights[train])
     assert curve.scores["clean"][1, 0] == tree.score(X[test], y[test])
+
+
+@pytest.mark.parametrize("victim", [TREE, LINEAR, KNeighborsClassifier(), NET], ids=repr)
+def test_the_signature_of_fit_says_whether_the_victim_takes_weights(victim):
+    poisoned = PoisonedClassifier(PoisonedClassifier(victim), FLIP)
+    has = has_fit_parameter(victim, "sample_weight")
+    assert has_fit_parameter(poisoned, "sample_weight") is has
+    assert has_fit_parameter(clone(poisoned), "sample_weight") is has
+    assert not hasattr(poisoned, "set_fit_request")  # The victim has it.
+
+
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        AdaBoostClassifier(n_estimators=3, random_state=0),
+        BaggingClassifier(n_estimators=3, random_state=0),
+        CalibratedClassifierCV(cv=2),
+    ],
+    ids=repr,
+)
+def test_ensembles_around_a_victim_do_as_around_its_own_kind(digits, ensemble):
+    # Fails if the weights of an ensemble stop at the PoisonedClassifier.
+    X, y = digits
+    weights = np.random.default_rng(0).random(len(y))
+    plain, poisoned = (
+        clone(ensemble).set_params(estimator=victim).fit(X, y, sample_weight=weights)
+        for victim in (TREE, PoisonedClassifier(TREE))
+    )
+    np.testing.assert_array_equal(poisoned.predict_proba(X), plain.predict_proba(X))
+    unweighted = clone(ensemble).set_params(estimator=TREE).fit(X, y)
+    assert not np.array_equal(unweighted.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", ["accuracy"]], ids=["one", "several"])
+def test_groups_go_to_the_splitter_without_routing(digits, metric):
+    X, y = digits
+    groups = np.arange(len(y)) % 6
+    kwargs = {
+        "attacks": {"flips": FLIP},
+        "param_name": "max_depth",
+        "param_range": [4],
+        "random_state": 0,
+        "scoring": metric,
+    }
+    curve = robustness_curve(TREE, X, y, cv=GroupKFold(3), params={"groups": groups}, **kwargs)
+    splits = list(GroupKFold(3).split(X, y, groups))
+    expected = robustness_curve(TREE, X, y, cv=splits, **kwargs)
+    if isinstance(metric, list):
+        curve, expected = curve["accuracy"], expected["accuracy"]
+    np.testing.assert_array_equal(curve.scores["flips"], expected.scores["flips"])
+
+
+def test_groups_and_weights_of_a_breaking_point(digits):
+    X, y = digits
+    groups, weights = np.arange(len(y)) % 6, np.random.default_rng(0).random(len(y))
+    kwargs = {"attack": LabelFlip(), "max_budget": 0.8, "n_steps": 2, "random_state": 0}
+    params = {"groups": groups, "sample_weight": weights}
+    point = breaking_point(TREE, X, y, cv=GroupKFold(3), params=params, **kwargs)
+    splits = list(GroupKFold(3).split(X, y, groups))
+    params = {"sample_weight": weights}
+    assert point == breaking_point(TREE, X, y, cv=splits, params=params, **kwargs)
+    assert point != breaking_point(TREE, X, y, cv=splits, **kwargs)
+    with sklearn.config_context(enable_metadata_routing=True):
+        tree = clone(TREE).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        params = {"groups": groups, "sample_weight": weights}
+        routed = breaking_point(tree, X, y, cv=GroupKFold(3), params=params, **kwargs)
+    assert routed.budget > 0
+    assert routed != point  # Weights go to the scorer too.
 
 
 def test_memory_knows_the_weights(digits, tmp_path):

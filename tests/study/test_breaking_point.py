@@ -171,6 +171,23 @@ def test_a_net_breaks_at_flips(digits):
     assert 0.1 < point.budget < 0.7
 
 
+def test_the_strength_is_found_by_itself():
+    kwargs = {"max_budget": 0.5, "n_steps": 2, "cv": 3, "random_state": 0}
+    for attack, name in ((LabelFlip(), "rate"), (Marks(), "budget")):
+        found = breaking_point(Falls(), *DATA, attack=attack, **kwargs)
+        assert found == breaking_point(Falls(), *DATA, attack=attack, budget_name=name, **kwargs)
+    display = BudgetHeatmapDisplay.from_estimator(
+        Falls(),
+        *DATA,
+        attack=LabelFlip(),
+        budgets=[0.2],
+        param_name="noise",
+        param_range=[0.0],
+        cv=2,
+    )
+    assert display.ax_.get_ylabel() == "rate"
+
+
 def test_map_shows_the_study():
     display = BudgetHeatmapDisplay.from_curve(curve_of(SCORES), drop=0.05)
     np.testing.assert_allclose(display.im_.get_array(), [[0.8, 0.9], [0.78, 0.7], [0.5, 0.5]])

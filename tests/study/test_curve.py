@@ -1,6 +1,7 @@
 import json
 import pickle
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 
 from skpoison import (
     LabelFlip,
@@ -146,9 +148,34 @@ def test_u_shape_without_enough_fits():
     assert make_curve(table).u_shape("C").is_u
 
 
-@settings(deadline=None, max_examples=30)
+@pytest.mark.parametrize("lost", range(4))
+def test_u_shape_leaves_out_a_value_whose_fits_all_failed(lost):
+    # Fails if one value without scores takes all columns out, and with them the verdict.
+    table = noisy([0.5, 0.7, 0.8, 0.6])
+    table[lost] = np.nan
+    curve = RobustnessCurve("width", [1, 2, 4, 8], *[{"C": table}] * 3, 5, 2, 0.25)
+    others = [k for k in range(4) if k != lost]
+    tables = [{"C": table[others]}] * 3
+    expected = RobustnessCurve("width", [2**k for k in others], *tables, 5, 2, 0.25)
+    assert curve.u_shape("C") == expected.u_shape("C")
+    assert str(curve).splitlines()[1] == str(expected).splitlines()[1]
+
+
+scalars = st.one_of(st.integers(-5, 5000), st.floats(-1, 1), st.text(), st.none(), st.booleans())
+param_values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(scalars, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.one_of(st.integers(-5, 5000), st.floats(-1, 1), st.text(), st.none()), min_size=1),
+    st.lists(param_values, min_size=1, max_size=5),
     st.integers(1, 3),
     st.integers(1, 3),
     st.integers(0, 10**6),
@@ -163,11 +190,57 @@ def test_save_and_load(tmp_path_factory, values, n_splits, n_repeats, seed):
     curve.save(path)
     curve.save(path)
     loaded = RobustnessCurve.load(str(path))
-    assert loaded.param_range == values
+    # Tuples come back as tuples, True as True and 1 as 1.
+    assert repr(loaded.param_range) == repr(values)
     assert (loaded.n_splits, loaded.n_repeats) == (n_splits, n_repeats)
     for name in ("scores", "train_scores", "fit_times"):
         for attack, table in getattr(curve, name).items():
             np.testing.assert_array_equal(getattr(loaded, name)[attack], table)
+
+
+def test_a_value_that_json_cannot_hold_is_saved_as_its_text(tmp_path):
+    curve = make_curve(noisy([0.5, 0.8, 0.7]))
+    curve.param_range = [LogisticRegression(C=2.0), {3: (1, 2)}, [LogisticRegression(), None]]
+    curve.save(tmp_path / "curve.json")
+    loaded = RobustnessCurve.load(tmp_path / "curve.json")
+    values = ["LogisticRegression(C=2.0)", {3: (1, 2)}, ["LogisticRegression()", None]]
+    assert loaded.param_range == values
+    assert "best at width {3: (1, 2)}" in str(loaded)
+    # A curve that was loaded and is saved again is the same.
+    loaded.save(tmp_path / "again.json")
+    assert RobustnessCurve.load(tmp_path / "again.json").param_range == values
+
+
+def test_files_of_version_1_load(tmp_path):
+    path = tmp_path / "curve.json"
+    curve = make_curve(noisy([0.5, 0.8, 0.7]))
+    curve.save(path)
+    state = json.loads(path.read_text())
+    values = [{"tuple": [1]}, [2, None], 3.5]
+    path.write_text(json.dumps({**state, "version": 1, "param_range": values}))
+    loaded = RobustnessCurve.load(path)
+    assert loaded.param_range == values
+    np.testing.assert_array_equal(loaded.scores["C"], curve.scores["C"])
+
+
+def test_saves_from_two_threads_to_one_file(tmp_path):
+    # Fails if both write to one temporary file: it is torn, or gone when the other moves it.
+    path = tmp_path / "curve.json"
+    curves = [make_curve(noisy([0.5, 0.8, 0.7], n=n), n, 1) for n in (10, 400)]
+
+    def save(k):
+        for _ in range(20):
+            curves[k % 2].save(path)
+            RobustnessCurve.load(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(4)))
+    assert [file.name for file in tmp_path.iterdir()] == ["curve.json"]
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError("no words")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):
@@ -175,8 +248,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     curve = make_curve(noisy([0.5, 0.8, 0.7]))
     curve.save(path)
     before = path.read_bytes()
-    curve.param_range = [object(), 1, 2]
-    with pytest.raises(TypeError):
+    curve.param_range = [Unprintable(), 1, 2]
+    with pytest.raises(RuntimeError, match="no words"):
         curve.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -206,7 +279,11 @@ def test_load_takes_only_curves(tmp_path):
         "[" * 100_000,
         "\x00",
         json.dumps({**good, "n_splits": 3}),
-        json.dumps({**good, "version": 2}),
+        json.dumps({**good, "version": 3}),
+        json.dumps({**good, "version": True}),
+        json.dumps({**good, "param_range": [1, 2, {"tuple": 3}]}),
+        json.dumps({**good, "param_range": [1, 2, {"set": [3]}]}),
+        json.dumps({**good, "param_range": [1, 2, {"dict": [[[3], 4]]}]}),
         json.dumps({**good, "extra": 1}),
         json.dumps({**good, "scores": {"C": [[1]]}}),
         json.dumps({**good, "param_range": 3}),
@@ -237,7 +314,8 @@ def files(draw):
     """The file of a curve with a value replaced, removed or added, or bytes of it damaged."""
     tables = [{"a": noisy([0.5, 0.8], n=2), "b": noisy([0.5, 0.8], n=2)} for _ in range(3)]
     curve = RobustnessCurve("width", [1, 2], *tables, 2, 1, 0.5)
-    state = {"format": "skpoison.RobustnessCurve", "version": 1, **asdict(curve)}
+    version = draw(st.integers(1, 2))
+    state = {"format": "skpoison.RobustnessCurve", "version": version, **asdict(curve)}
     for table in ("scores", "train_scores", "fit_times"):
         state[table] = {name: values.tolist() for name, values in state[table].items()}
     how = draw(st.sampled_from(["field", "less", "more", "entry", "row", "bytes", "anything"]))

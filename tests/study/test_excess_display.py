@@ -210,7 +210,7 @@ def test_jobs_and_memory_change_nothing(digits, tmp_path):
         np.testing.assert_array_equal(found[name], table)
 
 
-def test_progress_counts_the_fits(digits, capsys):
+def test_progress_counts_attacks_and_fits(digits, capsys):
     ExcessRiskDisplay.from_estimator(
         LogisticRegression(),
         *digits,
@@ -219,4 +219,4 @@ def test_progress_counts_the_fits(digits, capsys):
         test=digits,
         progress=True,
     )
-    assert "7/7" in capsys.readouterr().err
+    assert "10/10" in capsys.readouterr().err

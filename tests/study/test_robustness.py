@@ -12,7 +12,6 @@ import pytest
 import torch
 from joblib import parallel_config
 from sklearn.base import clone
-from sklearn.exceptions import FitFailedWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -33,6 +32,7 @@ from skpoison import (
 )
 from skpoison._seeding import seed_estimator
 from skpoison._threads import one_thread
+from skpoison.study.engine import _runner
 from skpoison.study.engine._fingerprint import fingerprint
 
 NET = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=2)
@@ -85,7 +85,7 @@ def test_study_is_its_fits_one_by_one(digits, curve):
                         assert curve.train_scores[name][i, column] == expected
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_result_does_not_depend_on_n_jobs_or_backend(digits, curve, backend):
     # Fails if the number of torch threads is left to the backend.
     threads = torch.get_num_threads()
@@ -140,41 +140,6 @@ def test_stacked_and_single_nets_score_alike(digits, curve, tmp_path):
     # A group is kept as its members: the study finds them again however it is computed.
     again = robustness_curve(NET, *digits, n_repeats=2, fused=False, memory=tmp_path, **STUDY)
     np.testing.assert_array_equal(again.fit_times["clean"], forced.fit_times["clean"])
-
-
-def test_a_failure_in_a_group_costs_its_own_cells(digits):
-    # Fails if the error of one net takes its group along: here folds without a class.
-    X, y = digits
-    order = np.argsort(y, kind="stable")
-    first = np.arange(len(y)) < 30
-    cv = [(np.flatnonzero(first), np.flatnonzero(~first))] + [
-        (np.arange(k, 300, 2), np.arange(1 - k, 300, 2)) for k in (0, 1)
-    ]
-    study = {**STUDY, "cv": cv, "attacks": {"clean": None}}
-    with pytest.warns(FitFailedWarning, match="at least 2 classes"):
-        result = robustness_curve(NET, X[order], y[order], fused=True, n_repeats=2, **study)
-    np.testing.assert_array_equal(np.isnan(result.scores["clean"][0]), [1, 0, 0, 1, 0, 0])
-
-
-def test_a_scorer_that_fails_for_one_net_costs_its_cell(digits):
-    X, y = digits
-    half = np.flatnonzero(y < 9)
-    cv = [(half, np.flatnonzero(y == 9)), *StratifiedKFold(3).split(X, y)]
-    study = {**STUDY, "cv": cv, "attacks": {"clean": None}}
-    for fused in (True, False):
-        with pytest.warns(FitFailedWarning):
-            result = robustness_curve(
-                NET,
-                X,
-                y,
-                fused=fused,
-                n_repeats=2,
-                scoring="roc_auc_ovr",
-                error_score=np.nan,
-                **study,
-            )
-        failed = np.isnan(result.scores["clean"][0])
-        np.testing.assert_array_equal(failed, [1, 0, 0, 0, 1, 0, 0, 0])
 
 
 def test_values_that_are_estimators_are_cloned(digits):
@@ -380,59 +345,6 @@ def test_scoring_of_several_metrics(digits, tmp_path):
             np.testing.assert_allclose(mean, scores)
 
 
-def test_a_failed_fit_fails_in_every_metric(digits):
-    kwargs = {"param_name": "max_depth", "param_range": [1, 3], "cv": 2, "random_state": 0}
-    with pytest.warns(FitFailedWarning):
-        curves = robustness_curve(
-            Failing(), *digits, attacks={"clean": None}, scoring=recalls, **kwargs
-        )
-    for curve in curves.values():
-        assert np.isnan(curve.scores["clean"][0]).all()
-        assert np.isfinite(curve.scores["clean"][1]).all()
-
-
-class Failing(DecisionTreeClassifier):
-    def fit(self, X, y, check_input=True):
-        if self.max_depth == 1:
-            raise RuntimeError("no tree that flat")
-        return super().fit(X, y)
-
-
-class FailingAttack(BaseLabelAttack):
-    def _relabel(self, X, codes, n_classes, random_state):
-        raise RuntimeError("no attack today")
-
-
-def test_a_failed_fit_costs_its_cells_only(digits, tmp_path):
-    kwargs = {"param_name": "max_depth", "param_range": [1, 3], "cv": 2, "random_state": 0}
-    kwargs["attacks"] = {"clean": None, "broken": FailingAttack()}
-    for _ in range(2):
-        with pytest.warns(FitFailedWarning, match=r"(?s)steps of the study failed.*no tree that"):
-            result = robustness_curve(Failing(), *digits, memory=tmp_path, **kwargs)
-        assert np.isnan(result.scores["clean"][0]).all()
-        assert np.isfinite(result.scores["clean"][1]).all()
-        assert np.isnan(result.scores["broken"]).all()
-    with pytest.warns(FitFailedWarning):
-        zero = robustness_curve(Failing(), *digits, error_score=0.0, **kwargs)
-    assert (zero.scores["broken"] == 0).all()
-    for attacks, words in (
-        ({"clean": None}, "no tree that flat"),
-        (
-            {"broken": FailingAttack()},
-            "no attack today",
-        ),
-    ):
-        kwargs["attacks"] = attacks
-        with pytest.raises(RuntimeError, match=words):
-            robustness_curve(Failing(), *digits, error_score="raise", **kwargs)
-    bad = {**STUDY, "attacks": {"clean": None}, "param_name": "lr", "param_range": [-1.0]}
-    for fused in (True, False):
-        with pytest.raises(ValueError, match="`lr` must be >= 0"):
-            robustness_curve(NET, *digits, fused=fused, error_score="raise", **bad)
-    with pytest.raises(ValueError, match=r"(?s)All .* fits of the study failed.*no attack today"):
-        robustness_curve(Failing(), *digits, **kwargs)
-
-
 class CountingNet(NetClassifier):
     fits = 0
 
@@ -487,9 +399,19 @@ def test_interrupted_study_goes_on(digits, tmp_path):
     assert_same_scores(robustness_curve(NET, *digits, **STUDY), resumed)
 
 
-def test_progress_bar_counts_the_fits(digits, capsys):
-    robustness_curve(NET, *digits, progress=True, **STUDY)
-    assert "18/18" in capsys.readouterr().err
+def test_progress_bar_counts_attacks_and_fits(digits, tmp_path, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(_runner.tqdm, "update", lambda bar, n=1: shown.append(n))
+    robustness_curve(NET, *digits, progress=True, memory=tmp_path, **STUDY)
+    # The bar moves after each of the 6 attacks, before the first fit ends.
+    assert shown.count(1) == 6 + 18
+    monkeypatch.undo()
+    capsys.readouterr()
+    robustness_curve(NET, *digits, progress=True, memory=tmp_path, **STUDY)
+    assert "24/24" in capsys.readouterr().err
+    # Attacks from memory count too.
+    robustness_curve(NET, *digits, progress=True, memory=tmp_path, **{**STUDY, "param_range": [4]})
+    assert "15/15" in capsys.readouterr().err
     robustness_curve(NET, *digits, **STUDY)
     assert capsys.readouterr().err == ""
 

@@ -10,7 +10,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ..._typing import Array, Attack, Classifier
 from ..._validation import check_real
-from .._arguments import check_budget_name
+from .._arguments import budget_name_of
 from .._breaking_point import budgets_of
 from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
@@ -146,7 +146,7 @@ class BudgetHeatmapDisplay:
         budgets: Iterable[float],
         param_name: str,
         param_range: Iterable[Any],
-        budget_name: str = "budget",
+        budget_name: str | None = None,
         score_name: str = "Score on clean data",
         ax: Any = None,
         drop: float | None = None,
@@ -165,9 +165,9 @@ class BudgetHeatmapDisplay:
             The attack, at any budget.
         budgets : array-like of float of shape (n_budgets,)
             Budgets, >= 0. Clean training, budget 0, is added.
-        budget_name : str, default="budget"
-            The parameter of the attack to vary, such as "rate" of `LabelFlip`. It is also the label
-            of the vertical axis.
+        budget_name : str, default=None
+            The parameter of the attack to vary, and the label of the vertical axis. None: `budget`,
+            or `rate` if the attack has no `budget`, such as `LabelFlip`.
         score_name : str, default="Score on clean data"
             Label of the colours.
         ax : matplotlib.axes.Axes, default=None
@@ -193,7 +193,7 @@ class BudgetHeatmapDisplay:
         if not isinstance(budgets, Iterable):
             raise TypeError(f"`budgets` must be numbers, one or more, got {budgets!r}")
         values = {check_real(budget, "budgets", low=0) for budget in budgets} | {0.0}
-        check_budget_name(budget_name, attack)
+        budget_name = budget_name_of(attack, budget_name)
         attacks = {
             repr(budget): clone(attack).set_params(**{budget_name: budget}) if budget else None
             for budget in sorted(values)

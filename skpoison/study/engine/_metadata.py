@@ -8,12 +8,15 @@ from sklearn.utils.validation import _check_method_params
 def route(params, estimator, cv, scorer):
     """Return the parameters for the splitter, for the estimator's `fit` and for the scorer.
 
-    Without scikit-learn's metadata routing, all of them go to `fit`, as in `cross_validate`.
+    Without scikit-learn's metadata routing, `groups` go to the splitter and all others to `fit`, as
+    in `cross_validate`.
     """
     if not params:
         return {}, {}, {}
     if not get_config()["enable_metadata_routing"]:
-        return {}, dict(params), {}
+        fit_params = dict(params)
+        groups = fit_params.pop("groups", None)
+        return ({} if groups is None else {"groups": groups}), fit_params, {}
     router = MetadataRouter(owner="robustness_curve")
     for callee, (name, part) in {
         "split": ("splitter", cv),

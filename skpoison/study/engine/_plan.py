@@ -55,10 +55,18 @@ class PlannedFit:
 
 
 class Plan(Protocol):
-    """What `run_plan` needs of a plan. Places and parts may be any values that can be hashed."""
+    """What `run_plan` needs of a plan.
+
+    Places and parts may be any values that can be hashed. A part has the fields `attack`, the name
+    of an attack, and `repeat`.
+    """
 
     @property
     def n_cells(self) -> int: ...
+
+    @property
+    def n_parts(self) -> int:
+        """How often an attack runs, if nothing is in the store."""
 
     def waves(self) -> Iterable[list]:
         """The places of all cells, in lists. Poisoned rows are held until their list is done."""
@@ -111,6 +119,11 @@ class RobustnessPlan:
     @property
     def n_cells(self):
         return len(self.attacks) * len(self.param_range) * self.seeds.size
+
+    @property
+    def n_parts(self):
+        n_attacks = sum(attack is not None for attack in self.attacks.values())
+        return n_attacks * (len(self.seeds) if self.poison == "dataset" else self.seeds.size)
 
     def waves(self) -> Iterator[list[Place]]:
         units = [(name, repeat) for repeat in range(len(self.seeds)) for name in self.attacks]

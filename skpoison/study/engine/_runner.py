@@ -3,13 +3,14 @@
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 
+from joblib.parallel import get_active_backend
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from ..._threads import one_thread
 from ..._warnings import warn_caller
-from ._worker import failed_cell
+from ._worker import Outcome, has_score, without_gaps
 
 
 def run_plan(plan, *, n_jobs, store, error_score, progress, description):
@@ -34,7 +35,8 @@ def run_plan(plan, *, n_jobs, store, error_score, progress, description):
     -------
     cells : dict of Place to Cell
     """
-    bar = tqdm(total=plan.n_cells, disable=not progress, unit="fit", desc=description)
+    n_steps = plan.n_cells + plan.n_parts
+    bar = tqdm(total=n_steps, disable=not progress, unit="step", desc=description)
     with bar, one_thread():
         runner = _Runner(plan, n_jobs, store, error_score, bar)
         for wave in plan.waves():
@@ -50,8 +52,11 @@ def run_tasks(tasks, *, strict, n_jobs, **parallel_kw):
     `parallel_kw` is passed to joblib's Parallel.
     """
     calls = (delayed(_outcomes)(places, task, strict) for places, task in tasks.items())
+    # joblib's "multiprocessing" gives results at the end only.
+    is_lazy = get_active_backend()[0].supports_return_generator
+    return_as = "generator_unordered" if is_lazy else "list"
     try:
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered", **parallel_kw)(calls)
+        yield from Parallel(n_jobs=n_jobs, return_as=return_as, **parallel_kw)(calls)
     except BrokenProcessPool as error:
         raise RuntimeError(
             "A worker process of the study died: killed, out of memory, or crashed. "
@@ -74,8 +79,8 @@ class _Runner:
         self.error_score = error_score
         self.bar = bar
         self.cells = {}
-        self.failures = []
-        self.n_failed_cells = 0
+        self.failures = Counter()  # How many cells lack a score, by the text of the error.
+        self.n_lost = 0  # Cells without any score.
 
     def run_wave(self, places):
         fits = {place: self.plan.fit(place, keyed=self.store.enabled) for place in places}
@@ -85,39 +90,43 @@ class _Runner:
             if found is None:
                 missing[place] = fit
             else:
-                self.put(place, found)
-        poisoned = self.run_attacks(dict.fromkeys(fit.part for fit in missing.values()))
+                self.put(place, Outcome(found, None))
+        parts = _parts(fits)
+        poisoned = self.run_attacks(_parts(missing))
+        self.bar.update(len(parts) - len(poisoned))
+        _check_attacks(parts, poisoned)
         tasks = {}
         for place, fit in missing.items():
-            if fit.part is not None and poisoned[fit.part] is None:
-                self.put(place, None)
+            rows, error = poisoned.get(fit.part, (None, None))
+            if error is None:
+                tasks[place] = self.plan.fit_task(place, fit, rows)
             else:
-                tasks[place] = self.plan.fit_task(place, fit, poisoned.get(fit.part))
+                name = fit.part.attack
+                self.put(place, Outcome(None, f"The attack {name!r} failed: {error}"))
         for places, outcomes in self.run_tasks(self.plan.group(tasks, fits, self.n_jobs)):
-            for place, (cell, error) in zip(places, outcomes, strict=True):
-                if error is None:
-                    self.store.keep(missing[place].key, cell)
-                else:
-                    self.failures.append(error)
-                self.put(place, cell)
+            for place, outcome in zip(places, outcomes, strict=True):
+                if outcome.error is None:
+                    self.store.keep(missing[place].key, outcome.value)
+                self.put(place, outcome)
 
     def run_attacks(self, parts):
-        """Poison the parts; returns their rows by part, None for an attack that failed.
-
-        A part that is None stands for clean training and is left out.
-        """
-        parts = [part for part in parts if part is not None]
+        """Poison the parts; returns a dict of part to outcome."""
         keys = {}
         if self.store.enabled:
             keys = {part: self.plan.attack_key(part) for part in parts}
-        poisoned = {part: self.store.find(keys.get(part)) for part in parts}
-        tasks = {(part,): self.plan.attack_task(part) for part in parts if poisoned[part] is None}
-        for (part,), ((rows, error),) in self.run_tasks(tasks):
-            poisoned[part] = rows
-            if error is None:
-                self.store.keep(keys.get(part), rows)
+        poisoned, tasks = {}, {}
+        for part in parts:
+            rows = self.store.find(keys.get(part))
+            if rows is None:
+                tasks[part,] = self.plan.attack_task(part)
             else:
-                self.failures.append(error)
+                poisoned[part] = Outcome(rows, None)
+        self.bar.update(len(poisoned))
+        for (part,), (outcome,) in self.run_tasks(tasks):
+            poisoned[part] = outcome
+            if outcome.error is None:
+                self.store.keep(keys.get(part), outcome.value)
+            self.bar.update()
         return poisoned
 
     def run_tasks(self, tasks):
@@ -126,22 +135,49 @@ class _Runner:
         strict = self.error_score == "raise"
         return run_tasks(tasks, strict=strict, n_jobs=self.n_jobs, batch_size=batch_size)
 
-    def put(self, place, cell):
-        """Enter a cell; None stands for a fit that failed."""
-        if cell is None:
-            self.n_failed_cells += 1
-            cell = failed_cell(self.error_score)
-        self.cells[place] = cell
+    def put(self, place, outcome):
+        """Enter the cell of a fit."""
+        if outcome.error is not None:
+            self.failures[outcome.error] += 1
+        self.n_lost += not has_score(outcome.value)
+        self.cells[place] = without_gaps(outcome.value, self.error_score)
         self.bar.update()
 
     def report(self):
-        """Warn if some fits failed, and raise if all did."""
+        """Warn if some fits or scores failed, and raise if no fit has a score."""
         if not self.failures:
             return
-        errors = "\n".join(
-            f"{count} times:\n{error}" for error, count in Counter(self.failures).items()
+        errors = _counted(self.failures)
+        n_cells = len(self.cells)
+        if self.n_lost == n_cells:
+            raise ValueError(f"All {n_cells} fits of the study failed.\n{errors}")
+        warn_caller(
+            f"{self.failures.total()} of {n_cells} fits of the study failed, or some of their "
+            f"scores; a score that failed is {self.error_score}.\n{errors}",
+            FitFailedWarning,
         )
-        message = f"{len(self.failures)} steps of the study failed.\n{errors}"
-        if self.n_failed_cells == len(self.cells):
-            raise ValueError(f"All {len(self.cells)} fits of the study failed. {message}")
-        warn_caller(f"{message}Their scores are {self.error_score}.", FitFailedWarning)
+
+
+def _parts(fits):
+    """What must be poisoned for the fits, each part once; no part stands for clean training."""
+    parts = dict.fromkeys(fit.part for fit in fits.values())
+    parts.pop(None, None)
+    return parts
+
+
+def _check_attacks(parts, poisoned):
+    """Raise if an attack failed on each of its parts in a repeat: no number would be left of it."""
+    errors = {}
+    for part in parts:
+        _, error = poisoned.get(part, (None, None))
+        errors.setdefault((part.attack, part.repeat), []).append(error)
+    for (name, repeat), found in errors.items():
+        if None not in found:
+            raise ValueError(
+                f"The attack {name!r} failed each time that it ran in repeat {repeat}.\n"
+                f"{_counted(Counter(found))}"
+            )
+
+
+def _counted(errors):
+    return "\n".join(f"{count} times:\n{error}" for error, count in errors.items())

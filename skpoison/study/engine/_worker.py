@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -20,7 +19,10 @@ from ...nets import fit_many
 
 
 class Cell(TypedDict):
-    """The result of one fit: scores (with several metrics, dicts of scores) and seconds."""
+    """The result of one fit: scores (with several metrics, dicts of scores) and seconds.
+
+    A score is None where scoring failed.
+    """
 
     score: Any
     train_score: Any
@@ -28,7 +30,7 @@ class Cell(TypedDict):
 
 
 class Outcome(NamedTuple):
-    """A value and None; or, if the work failed, None and the text of the error."""
+    """A value and None; or, if the work failed, the text of the error beside what there is."""
 
     value: Any
     error: str | None
@@ -42,8 +44,7 @@ def attempt(work, strict):
         except Exception as error:
             if strict:
                 raise
-            reason = f"{type(error).__name__}: {error}"
-            return Outcome(None, f"{reason}\n{traceback.format_exc()}")
+            return Outcome(None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
 # Slots rule out weak references, on purpose. With its Dask backend, joblib keeps a large argument
@@ -85,32 +86,48 @@ class FitTask:
     scores_training: bool = True
 
     def outcomes(self, strict):
-        return [attempt(self.run, strict)]
+        fitted = attempt(self.fit, strict)
+        return [fitted if fitted.error else self.scored(*fitted.value, strict)]
 
-    def run(self):
+    def fit(self):
+        """Fit the estimator; returns the rows it was trained on, and seconds."""
         training = self.training()
         start = time.perf_counter()
         fit_params = dict(self.fit_params)
         if self.validation is not None:
             fit_params["X_val"], fit_params["y_val"] = self.validation
         self.estimator.fit(*training, **fit_params)
-        return self.cell(training, time.perf_counter() - start)
+        return training, time.perf_counter() - start
 
     def training(self):
         """The rows to train on, a pair (X, y)."""
         return self.data if self.rows is None else take(self.data, self.rows)
 
-    def cell(self, training, fit_time) -> Cell:
-        """Score the estimator, which must be fitted."""
-        test_score = self.scorer(self.estimator, *self.test, **self.test_score_params)
-        train_score = np.nan
+    def scored(self, training, fit_time, strict):
+        """Score the estimator, which must be fitted; the outcome is a cell."""
+        score, error = self.score(self.test, self.test_score_params, strict)
+        train_score, train_error = np.nan, None
         if self.scores_training:
-            train_score = self.scorer(self.estimator, *training, **self.train_score_params)
-        return {
-            "score": _as_floats(test_score),
-            "train_score": _as_floats(train_score),
-            "fit_time": fit_time,
-        }
+            train_score, train_error = self.score(training, self.train_score_params, strict)
+        cell = {"score": score, "train_score": train_score, "fit_time": fit_time}
+        return Outcome(cell, error or train_error)
+
+    def score(self, data, params, strict):
+        """Score the estimator; each metric fails by itself."""
+        result, error = attempt(lambda: self.scorer(self.estimator, *data, **params), strict)
+        if error is not None:
+            return Outcome(None, f"Scoring failed: {error}")
+        if not isinstance(result, dict):
+            return Outcome(float(result), None)
+        scores = {}
+        for metric, value in result.items():
+            # scikit-learn's scorer of several metrics gives the traceback of one that failed.
+            failed = isinstance(value, str)
+            scores[metric] = None if failed else float(value)
+            if failed and error is None:
+                reason = value.strip().rpartition("\n")[2]
+                error = f"Scoring failed: the metric {metric!r}: {reason}\n{value}"
+        return Outcome(scores, error)
 
 
 @dataclass(eq=False, slots=True)
@@ -136,9 +153,9 @@ class StackTask:
             except Exception:
                 if not self.one_by_one:
                     raise
-                return [attempt(fit.run, strict) for fit in self.fits]
+                return [outcome for fit in self.fits for outcome in fit.outcomes(strict)]
             return [
-                attempt(partial(fit.cell, training, fit_time), strict)
+                fit.scored(training, fit_time, strict)
                 for fit, training in zip(self.fits, trainings, strict=True)
             ]
 
@@ -179,19 +196,32 @@ def run_attack(attack, X, y):
     return poisoned
 
 
-def failed_cell(error_score) -> Cell:
-    """The cell of a fit that failed."""
-    return {"score": error_score, "train_score": error_score, "fit_time": np.nan}
+def without_gaps(cell, error_score) -> Cell:
+    """The cell with `error_score` for each missing score. A cell that is None has none at all."""
+    if cell is None:
+        return {"score": error_score, "train_score": error_score, "fit_time": np.nan}
+
+    def put(score):
+        if isinstance(score, dict):
+            return {metric: put(value) for metric, value in score.items()}
+        return error_score if score is None else score
+
+    return {
+        "score": put(cell["score"]),
+        "train_score": put(cell["train_score"]),
+        "fit_time": cell["fit_time"],
+    }
+
+
+def has_score(cell):
+    """Whether a cell has a score on clean rows, of one metric at least."""
+    score = None if cell is None else cell["score"]
+    return any(
+        value is not None for value in (score.values() if isinstance(score, dict) else [score])
+    )
 
 
 def take(data, rows):
     """The given rows of X and y."""
     X, y = data
     return _safe_indexing(X, rows), _safe_indexing(y, rows)
-
-
-def _as_floats(result):
-    """A score, or a dict of scores of several metrics, as plain floats."""
-    if isinstance(result, dict):
-        return {metric: float(value) for metric, value in result.items()}
-    return float(result)

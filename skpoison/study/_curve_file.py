@@ -1,0 +1,70 @@
+"""The JSON text of a curve."""
+
+import json
+
+import numpy as np
+
+FORMAT = "skpoison.RobustnessCurve"
+VERSION = 2
+TABLES = ("scores", "train_scores", "fit_times")
+
+
+def to_text(state):
+    """The JSON text of a curve's fields, a dict."""
+    tables = {
+        table: {name: values.tolist() for name, values in state[table].items()} for table in TABLES
+    }
+    values = [_encoded(value) for value in state["param_range"]]
+    head = {"format": FORMAT, "version": VERSION}
+    return json.dumps({**head, **state, **tables, "param_range": values}, indent=1)
+
+
+def from_text(text):
+    """The fields of a curve; for other text an error of one of many classes."""
+    state = json.loads(text)
+    version = state.pop("version")
+    if state.pop("format") != FORMAT or type(version) is not int or not 1 <= version <= VERSION:
+        raise ValueError("another format")
+    for table in TABLES:
+        state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
+    # Files of version 1 have values that JSON can hold, as they are.
+    if version > 1:
+        state["param_range"] = [_decoded(value) for value in state["param_range"]]
+    return state
+
+
+def _encoded(value):
+    """A value of the parameter for JSON. What JSON has no word for is an object with one key."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is list:
+        return [_encoded(entry) for entry in value]
+    if type(value) is tuple:
+        return {"tuple": [_encoded(entry) for entry in value]}
+    if type(value) is dict:
+        return {"dict": [[_encoded(key), _encoded(entry)] for key, entry in value.items()]}
+    return {"label": str(value)}
+
+
+def _decoded(value):
+    if isinstance(value, list):
+        return [_decoded(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tuple" and isinstance(content, list):
+        return tuple(_decoded(entry) for entry in content)
+    if kind == "dict" and isinstance(content, list):
+        return {_decoded(key): _decoded(entry) for key, entry in content}
+    if kind == "label" and isinstance(content, str):
+        return content
+    raise ValueError(f"param_range must not have {value}")
+
+
+def _numbers(rows):
+    """The array of a table in JSON, checked: numpy turns strings and nulls into numbers."""
+    if any(type(value) not in (int, float) for row in rows for value in row):
+        raise ValueError("a table must have numbers only")
+    return np.array(rows, dtype=np.float64)
