@@ -5,7 +5,7 @@ An error names the parameter, the rule and the value: "`budget` must be >= 0, go
 
 import math
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 
 import numpy as np
@@ -204,12 +204,27 @@ def encode_labels(y, classes, owner):
     return order[np.searchsorted(classes[order], y)]
 
 
-def like(values, original):
-    """Return `values`; as a DataFrame or Series with the index of `original` if that is one."""
+def like(rows, original):
+    """Return `rows`; as a DataFrame with index and columns of `original` if that is one."""
     if not hasattr(original, "iloc"):
-        return values
-    if values.ndim == 1 and original.ndim == 2:
-        values = values[:, np.newaxis]
-    if values.ndim == 1:
-        return type(original)(values, index=original.index, name=getattr(original, "name", None))
-    return type(original)(values, index=original.index, columns=original.columns)
+        return rows
+    return type(original)(rows, index=original.index, columns=original.columns)
+
+
+def labels_like(labels, original):
+    """Return `labels` in the container of `original`, and with its dtype, if pandas has made it."""
+    if hasattr(original, "columns"):
+        column = labels_like(labels, original.iloc[:, 0])
+        return column.to_frame().set_axis(original.columns, axis="columns")
+    is_series = hasattr(original, "iloc")
+    # A dtype of pandas' own, such as categories and nullable integers.
+    if hasattr(getattr(original, "dtype", None), "construct_array_type"):
+        kept = (original.array if is_series else original).copy()
+        # An attack of one's own may give a label that the dtype does not have.
+        with suppress(TypeError, ValueError):
+            # scikit-learn's checks have made 0.0 and 1.0 of pandas' booleans.
+            kept[:] = labels.astype(bool) if original.dtype.kind == "b" else labels
+            labels = kept
+    if not is_series:
+        return labels
+    return type(original)(labels, index=original.index, name=original.name)

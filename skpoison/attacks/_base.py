@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +18,7 @@ from .._validation import (
     check_labels,
     check_real,
     check_rows,
+    labels_like,
     like,
     rows_in_share,
     unchanged_by,
@@ -89,7 +91,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         X_poisoned : ndarray or DataFrame of the shape of X
             A new array, or a DataFrame if X is one.
         y_poisoned : ndarray or Series of shape (n,)
-            A new array, or a Series if y is one.
+            A new array, or a Series if y is one, with the dtype of y.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
                 moved = X_new[part] != rows[part]
                 changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
             self.poison_indices_ = np.flatnonzero(changed)
-            return like(X_new, X), like(y_new, y)
+            return like(X_new, X), labels_like(y_new, y)
 
     def _check_parameters(self):
         """Hook: raise if a parameter is out of its range."""
@@ -253,7 +255,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         Returns
         -------
         X_poisoned : ndarray or DataFrame of the shape of X
+
+        Raises
+        ------
+        ValueError
+            As in `poison`; or if rows have more than one axis, and `set_output` asks for a frame.
         """
+        self._check_output(X)
         return self.poison(X, y)[0]
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -268,9 +276,27 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         -------
         X : ndarray or DataFrame
             A copy.
+
+        Raises
+        ------
+        ValueError
+            If X has rows of another shape than in `fit`; or if rows have more than one axis, and
+            `set_output` asks for a frame.
         """
         check_is_fitted(self)
+        self._check_output(X)
         return like(np.array(check_rows(self, X, reset=False)), X)
+
+    def _check_output(self, X):
+        """Raise if rows of X are no rows of a frame, and scikit-learn is told to return one."""
+        asked = getattr(self, "_sklearn_output_config", {}).get("transform")
+        asked = asked or get_config()["transform_output"]
+        shape = np.shape(X)[1:]
+        if len(shape) > 1 and asked != "default":
+            raise ValueError(
+                f"`transform` of `set_output` must be 'default' for rows of shape {shape}, which a "
+                f"frame cannot hold, got {asked!r}"
+            )
 
     @abstractmethod
     def _perturb(self, X, y, random_state):

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
     BackdoorPatch,
+    BaseAttack,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
@@ -82,6 +84,68 @@ def test_frames_and_series_keep_their_labels(attack, digits):
         X_poisoned, pd.DataFrame(expected[0], index=index, columns=frame.columns)
     )
     pd.testing.assert_series_equal(y_poisoned, pd.Series(expected[1], index=index, name="digit"))
+
+
+LETTERS = np.array(list("abcdefghij"))
+LABELS = {
+    "categories": lambda y: pd.Series(pd.Categorical(LETTERS[y], list("jihgfedcba"), ordered=True)),
+    "a Categorical": lambda y: pd.Categorical(LETTERS[y]),
+    "strings": lambda y: pd.Series(LETTERS[y], dtype="string"),
+    "nullable integers": lambda y: pd.Series(y, dtype="Int64"),
+    "nullable booleans": lambda y: pd.Series(y > 4, dtype="boolean"),
+    "an array of pandas": lambda y: pd.array(y, dtype="Int8"),
+    "days": lambda y: pd.Series(np.datetime64("2026-11-01") + y),
+    "a column": lambda y: pd.DataFrame({"digit": LETTERS[y]}, index=-np.arange(len(y))),
+}
+
+
+@every
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.filterwarnings("ignore:A column-vector y:sklearn.exceptions.DataConversionWarning")
+def test_labels_keep_container_and_dtype(attack, kind, digits):
+    # Fails if categories come back as strings, or nullable integers as floats.
+    X, y = digits
+    y = y % 9 if kind == "nullable booleans" else y
+    given = LABELS[kind](y)
+    _, poisoned = clone(attack).poison(X, given)
+    assert type(poisoned) is type(given)
+    if kind == "a column":
+        pd.testing.assert_index_equal(poisoned.index, given.index)
+        given, poisoned = given["digit"], poisoned["digit"]
+    assert poisoned.dtype == given.dtype
+    plain = given.to_numpy() if kind == "days" else np.array(given.tolist())
+    _, expected = clone(attack).poison(X, plain)
+    assert poisoned.tolist() == pd.Series(expected).tolist()
+
+
+class NewLabel(BaseAttack):
+    random_state = None
+
+    def _poison(self, X, y, random_state):
+        return X.copy(), np.where(y == "a", "new", y)
+
+
+def test_a_label_of_no_category_is_not_lost(digits):
+    X, y = digits
+    given = pd.Series(pd.Categorical(LETTERS[y]))
+    _, poisoned = NewLabel().poison(X, given)
+    assert (poisoned == "new").sum() == (y == 0).sum()
+
+
+@pytest.mark.parametrize("attack", FEATURE_ATTACKS, ids=name)
+def test_images_are_no_frame(attack, digits):
+    images, y = digits[0].reshape(-1, 1, 8, 8), digits[1]
+    attack = clone(attack).fit(images, y)
+    words = (
+        r"`transform` of `set_output` must be 'default' for rows of shape \(1, 8, 8\), .*'pandas'"
+    )
+    asked = clone(attack).set_output(transform="pandas").fit(images, y)
+    for call in (lambda: asked.fit_transform(images, y), lambda: asked.transform(images)):
+        with pytest.raises(ValueError, match=words):
+            call()
+    with config_context(transform_output="pandas"), pytest.raises(ValueError, match=words):
+        attack.transform(images)
+    assert attack.transform(images).shape == images.shape
 
 
 @every

@@ -13,6 +13,7 @@ def test_nullable_and_categorical_columns_are_taken():
     y = pd.Series(["u", "v", "u", "v"], dtype="category", index=[9, 8, 7, 6])
     X_poisoned, y_poisoned = LabelFlip(1.0).poison(frame, y)
     assert y_poisoned.tolist() == ["v", "u", "v", "u"]
+    assert y_poisoned.dtype == y.dtype
     assert X_poisoned.columns.tolist() == ["a", "b"]
 
 
