@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
-from scipy.stats import t as student_t
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +30,7 @@ from sklearn.preprocessing import MinMaxScaler
 from threadpoolctl import threadpool_limits
 
 from skpoison import MLP, LabelFlip, NetClassifier
+from skpoison.study import corrected_interval
 
 LOADERS = {"digits": load_digits, "breast cancer": load_breast_cancer}
 RATES = (0.1, 0.2)
@@ -40,6 +40,7 @@ METHODS = {
     "gradient": {"n_steps": 10, "hessian": False},
 }
 C = 1.0
+TEST_SIZE = 0.3
 
 
 def flip(X, y, rate, *, n_steps, hessian):
@@ -89,7 +90,9 @@ def run(dataset, rate, seed):
     """Return one row for each method and victim."""
     X, y = LOADERS[dataset](return_X_y=True)
     X = MinMaxScaler().fit_transform(X)
-    X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+    X, X_test, y, y_test = train_test_split(
+        X, y, test_size=TEST_SIZE, stratify=y, random_state=seed
+    )
     net = {"lr": 0.5, "batch_size": 32, "max_epochs": 20, "module__width": 100}
     linear = LogisticRegression(C=C, max_iter=300)
     labels = {"clean": y}
@@ -138,8 +141,5 @@ print("\nloss - method, mean and 95% interval (positive: the method hurts more)\
 for (dataset, rate, victim), group in wide.groupby(["data", "rate", "victim"], sort=False):
     for method in METHODS:
         ahead = group["loss"] - group[method]
-        half = student_t.ppf(0.975, len(ahead) - 1) * ahead.std(ddof=1) / np.sqrt(len(ahead))
-        low, high = ahead.mean() - half, ahead.mean() + half
-        print(
-            f"{dataset}, {rate}, {victim}: {method} {ahead.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-        )
+        mean, low, high = corrected_interval(ahead, TEST_SIZE / (1 - TEST_SIZE))
+        print(f"{dataset}, {rate}, {victim}: {method} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")

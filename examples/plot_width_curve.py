@@ -64,7 +64,7 @@ def verdict(curve, name):
 parser = argparse.ArgumentParser(description="Clean accuracy over width, clean and poisoned.")
 parser.add_argument("--out", type=Path, default=Path(), help="folder for the csv and png")
 parser.add_argument("--folds", type=int, default=10)
-parser.add_argument("--repeats", type=int, default=1, help="repeats of the folds, with new seeds")
+parser.add_argument("--repeats", type=int, default=2, help="repeats of the folds, with new seeds")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--jobs", type=int, default=2)
 parser.add_argument("--memory", default=None, help="folder that makes the run resumable")

@@ -50,7 +50,7 @@ right.set_title("C: labels to the next class")
 
 # %%
 # The breaking points as numbers, each with an interval. From ``high`` on, the whole confidence
-# interval of the fall lies over five points; below ``low``, it lies under five points. There is one
+# interval of the fall lies over five points; up to ``low``, it lies under five points. There is one
 # such interval for each budget, and they are not corrected for the number of budgets. With few
 # folds they can be so wide that ``high`` is inf: at no budget does the interval lie over five
 # points.

@@ -24,7 +24,6 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Memory
-from scipy.stats import t as student_t
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
@@ -101,18 +100,6 @@ def run_cells(function, cells, args):
     cached = memory_of(args).cache(function)
     with threadpool_limits(1):
         return pd.DataFrame([{**cell, **cached(**cell)} for cell in tqdm(cells, unit="fit")])
-
-
-def interval(values):
-    """Mean and 95% interval (Student's t) of independent values: mean, low, high.
-
-    For a single value the interval is NaN.
-    """
-    values = np.asarray(values, dtype=float)
-    if len(values) < 2:
-        return values.mean(), np.nan, np.nan
-    half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return values.mean(), values.mean() - half, values.mean() + half
 
 
 def data_name(args):

@@ -19,7 +19,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import data_name, interval, load, make_parser, run_cells, write
+from _common import data_name, load, make_parser, run_cells, write
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -31,6 +31,7 @@ from skpoison import (
     project_l2inf,
     project_l21,
 )
+from skpoison.study import corrected_interval
 
 MODELS = {"linear": (Linear, {}), "conv": (MnistConvNet, {"module__width": 100})}
 CASES = [
@@ -204,7 +205,8 @@ def main():
         cells = [f"{norm} {budget:g} {reading}", f"{mean['spent']:.1f}"]
         cells += [f"{mean[f'accuracy_{name}']:.3f}" for name in ("clean", "recipe", "ours")]
         for kind in ("accuracy", "loss"):
-            difference = interval(group[f"{kind}_ours"] - group[f"{kind}_recipe"])
+            # All seeds share one split: the interval is about seeds.
+            difference = corrected_interval(group[f"{kind}_ours"] - group[f"{kind}_recipe"], 0.0)
             cells.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference))
         cells += [f"{mean[f'loss_{name}']:.3f}" for name in ("clean", "recipe", "ours")]
         cells += [f"{mean[f'gradients_{name}']:.0f}" for name in ("recipe", "ours")]

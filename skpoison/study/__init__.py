@@ -1,6 +1,7 @@
 """Studies of robustness over a capacity parameter, and their displays."""
 
 from ._breaking_point import breaking_point
+from ._corrected_interval import corrected_interval
 from ._poisoned_classifier import PoisonedClassifier
 from ._results import RobustnessCurve
 from ._robustness_curve import robustness_curve
@@ -20,6 +21,7 @@ __all__ = [
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "breaking_point",
+    "corrected_interval",
     "robustness_curve",
     "validation_curve",
 ]

@@ -33,7 +33,7 @@ def from_text(text):
     # Files of version 1 have values that JSON can hold, as they are, and no hits.
     if version > 1:
         state["param_range"] = [_decoded(value) for value in state["param_range"]]
-        if state["hits"] is not None:
+        if state.get("hits") is not None:
             shape = np.shape(next(iter(state["scores"].values())))
             state["hits"] = {n: _unpacked(t, shape) for n, t in state["hits"].items()}
     return state

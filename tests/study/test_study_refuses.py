@@ -43,7 +43,7 @@ from skpoison import (
     RobustnessCurveDisplay,
     breaking_point,
 )
-from skpoison.study import validation_curve
+from skpoison.study import corrected_interval, validation_curve
 
 
 def broken(X=X, y=Y, **kwargs):
@@ -428,6 +428,18 @@ for display in (RobustnessCurveDisplay, BudgetHeatmapDisplay):
         TypeError,
         "`curve` must be a RobustnessCurve .*, got an instance of dict",
     )
+for name, arguments, error, words in [
+    ("shape", ([[0.1, 0.2]], 0.25), ValueError, "`differences` must be finite numbers of shape"),
+    ("NaN", ([0.1, NAN], 0.25), ValueError, "`differences` must be finite numbers of shape"),
+    ("ratio", ([0.1, 0.2], -1), ValueError, "`test_train_ratio` must be >= 0, got -1"),
+]:
+    refuse(f"interval: {name}", lambda a=arguments: corrected_interval(*a), error, words)
+refuse(
+    "interval: confidence",
+    lambda: corrected_interval([0.1, 0.2], 0.25, confidence=1.0),
+    ValueError,
+    "`confidence` must lie between 0 and 1, got 1.0",
+)
 NORMS = PerturbationNormDisplay
 refuse("norms: class", lambda: NORMS.from_estimator(RandomNoise, X, Y), TypeError, "of a class")
 refuse("norms: X", lambda: NORMS.from_estimator(noise(), X * 9, Y), ValueError, "X must lie inside")

@@ -1,14 +1,20 @@
 """What an interval of a curve speaks about, and when there is a verdict."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import RepeatedStratifiedKFold, ShuffleSplit, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import LabelFlip, RobustnessCurve, breaking_point, robustness_curve
+from skpoison.study import corrected_interval
 
+TOOL = Path(__file__).parents[2] / "tools" / "simulate_intervals.py"
 TREE = DecisionTreeClassifier()
 STUDY = {
     "attacks": {"clean": None, "flips": LabelFlip(0.3)},
@@ -42,8 +48,8 @@ def test_a_fixed_test_set_keeps_what_each_fit_gets_right(digits, n_test, tmp_pat
 
 def test_a_metric_that_is_no_mean_over_rows_gets_no_verdict(digits):
     X, y = digits
-    study = {**STUDY, "test": (X[:100], y[:100]), "cv": 5, "n_repeats": 2}
-    metrics = ["accuracy", "balanced_accuracy", "neg_log_loss"]
+    study = {**STUDY, "test": (X[:100], y[:100]), "cv": 4}
+    metrics = ["accuracy", "balanced_accuracy"]
     curves = robustness_curve(TREE, X[100:], y[100:], scoring=metrics, **study)
     assert curves["accuracy"].hits is not None
     assert curves["accuracy"].u_shape("clean").about == "splits, seeds and test rows"
@@ -134,3 +140,43 @@ def test_a_breaking_point_says_what_it_is_about(digits):
     }
     for about, arguments in found.items():
         assert breaking_point(linear, X, y, **arguments, **kwargs).about == about
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    spec = importlib.util.spec_from_file_location("simulate_intervals", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "held-out, 7 values, 5 folds, 4 repeats, rho 0.2",
+        "held-out, 7 values, 5 folds, 4 repeats, rho 0.2, 2% of fits failed",
+        "RepeatedKFold, 7 values, 5 folds, 4 times",
+        "test=, 7 values, 5 folds, 4 repeats, 500 test rows",
+    ],
+)
+def test_simulated_verdicts(simulation, name):
+    # A small part of the table in docs/guarantees.md. Of 150 curves 4% are 6.
+    make, n = next(cell[1:] for cell in simulation.cells() if cell[0] == name)
+    n_curves = 150 if "test=" not in name else 50
+    flat, worse, covers, _ = simulation.verdicts(make, n, n_curves, seed=0)
+    assert max(flat, worse) <= 6
+    assert covers >= 92
+
+
+def test_simulated_breaking_points(simulation):
+    assert simulation.breaking(100, 0, 5, 4, 0.2) >= 92
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25])
+def test_corrected_interval_by_hand(ratio):
+    values = np.random.default_rng(0).normal(0.03, 0.01, size=5)
+    mean, low, high = corrected_interval(values, ratio)
+    half = student_t.ppf(0.975, 4) * values.std(ddof=1) * np.sqrt(1 / 5 + ratio)
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
+    assert np.isnan(corrected_interval([0.1], ratio).low)
