@@ -3,8 +3,8 @@ A first curve
 =============
 
 When 30% of the training labels are flipped, a net of 64 units is better than a net of 2 *and* than
-a net of 2048 units. It is better than the widest by 0.047, with a 95% interval from 0.001 to 0.092. On
-clean labels wider nets are no worse.
+a net of 2048 units. It is better than the widest by 0.047, with a 95% interval from 0.001 to 0.092.
+On clean labels wider nets are no worse.
 """
 
 from sklearn.datasets import load_digits
