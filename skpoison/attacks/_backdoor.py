@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._threads import limit_threads
 from .._typing import Classifier, Rows, Seed
 from .._validation import check_labels, check_real, check_rows, like
 from ._base import BaseAttack
@@ -101,6 +102,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         rows = check_rows(seen, X, reset=not is_fitted)
         return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
 
+    @limit_threads
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
         """Put the patch on rows, and return the share for which a classifier predicts `target`.
 

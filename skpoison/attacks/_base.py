@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._threads import limit_threads
 from .._typing import Array, Rows, Seed
 from .._validation import (
     check_choice,
@@ -73,6 +74,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         self.poison(X, y)
         return self
 
+    @limit_threads
     def poison(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
@@ -207,6 +209,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self.max_fraction = max_fraction
         self.random_state = random_state
 
+    @limit_threads
     def poison(self, X: ArrayLike, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 

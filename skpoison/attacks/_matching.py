@@ -4,6 +4,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
+from .._threads import limit_threads
 from .._typing import Classifier, Seed
 from .._validation import (
     check_inside,
@@ -126,6 +127,7 @@ class GradientMatching(BaseFeatureAttack):
         self.max_iter = max_iter
         self.batch_size = batch_size
 
+    @limit_threads
     def success_rate(
         self, estimator: Classifier, X: ArrayLike | None = None, y: ArrayLike | None = None
     ) -> float:

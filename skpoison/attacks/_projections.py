@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from .._threads import limit_threads
 from .._typing import Array
 from .._validation import check_real
 
@@ -21,6 +22,7 @@ def row_norms(delta):
     return np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
 
 
+@limit_threads
 def project_l21(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
 
@@ -67,6 +69,7 @@ def project_l21(delta: _Delta, radius: float) -> _Delta:
     return _scale(delta, lower_l21(norms, radius), norms)
 
 
+@limit_threads
 def project_l2inf(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,inf ball: the nearest delta' with every ||delta'_i||_2 <= radius.
 

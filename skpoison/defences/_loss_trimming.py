@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._seeding import seed_estimator
+from .._threads import limit_threads
 from .._typing import Array, Classifier, Seed
 from .._validation import (
     check_int,
@@ -91,6 +92,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_rounds = n_rounds
         self.random_state = random_state
 
+    @limit_threads
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on all rows, then in each round on the rows with the smallest losses.
 
@@ -141,6 +143,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
         return model
 
+    @limit_threads
     def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the classifier of the last round.
 
@@ -156,6 +159,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict(check_rows(self, X, reset=False))
 
+    @limit_threads
     def predict_proba(self, X: ArrayLike) -> Array:
         """Predict probabilities with the classifier of the last round.
 

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from .._seeding import seed_estimator
+from .._threads import limit_threads
 from .._typing import Array, Attack, Classifier
 from .._validation import check_bool, check_labels
 from ._requirements import (
@@ -24,6 +25,7 @@ from ._requirements import (
 )
 
 
+@limit_threads
 def check_attack(
     attack: Attack | Callable[[Array, Array], Attack],
     *,

@@ -1,0 +1,364 @@
+"""One thread unless the user asks for more: bits do not depend on cores, and numbers come back."""
+
+import json
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from joblib import parallel_config
+from skorch.callbacks import Callback
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from makers import X, Y, net, study
+from skpoison import BaseFeatureAttack, _threads, use_threads
+from skpoison._threads import limit_threads, one_thread
+from world import torch_threads
+
+# Bits. The suite pins torch to one thread, so each setting has a process of its own.
+
+DIRECT = """
+    import hashlib, json, os, sys, warnings
+    import numpy as np
+    from joblib import parallel_config
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_validate
+    from sklearn.tree import DecisionTreeClassifier
+    from skpoison import *
+    from skpoison import theory, use_threads
+
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng(0)
+    # Large enough that BLAS and torch use all threads that they have.
+    X, y = rng.random((600, 300)), rng.integers(0, 10, 600)
+    linear = LogisticRegression(max_iter=5)  # Stopped early, it shows differences of rounding.
+    deep = NetClassifier(MLP, module__width=256, batch_size=300, max_epochs=2, random_state=0)
+    pga = CleanLabelPGA(linear, budget=5.0, max_iter=3, random_state=0)
+
+    def digest(*arrays):
+        parts = [np.ascontiguousarray(array).tobytes() for array in arrays]
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+    def direct():
+        fits = {"net": deep, "trimmed": LossTrimming(linear, n_rounds=1, random_state=0)}
+        fits["parts"] = PartitionEnsemble(linear, 2, random_state=0)
+        found = {name: digest(clone(m).fit(X, y).predict_proba(X)) for name, m in fits.items()}
+        nets = fit_many([clone(deep) for _ in range(2)], [(X, y)] * 2, fused=True)
+        found["fit_many"] = digest(*(one.predict_proba(X) for one in nets))
+        found["partial_fit"] = digest(clone(deep).partial_fit(X, y).predict_proba(X))
+        attacks = {
+            "pga": pga,
+            "pga on a net": CleanLabelPGA(deep, budget=5.0, max_iter=2, random_state=0),
+            "match": GradientMatching(linear, (X[:2], y[2:4]), max_iter=2, random_state=0),
+            "flip": LabelFlip(0.3, selection="loss", surrogate=linear, random_state=0),
+        }
+        for name, attack in attacks.items():
+            found[name] = digest(*clone(attack).poison(X, y), *clone(attack).fit_transform(X, y)
+                                 if hasattr(attack, "transform") else ())
+        margin = theory.ntk_margin(X[:200], np.where(y[:200] % 2, 1, -1), n_directions=500,
+                                   max_iter=3, random_state=0)
+        return {**found, "margin": repr(margin)}
+
+    def studies():
+        for n_jobs in (1, 2):
+            for backend in ("loky", "threading"):
+                with parallel_config(backend):
+                    victim = PoisonedClassifier(DecisionTreeClassifier(random_state=0), pga)
+                    folds = cross_validate(victim, X, y, cv=2, n_jobs=n_jobs)["test_score"]
+                    curve = robustness_curve(
+                        LogisticRegression(), X, y, attacks={"pga": clone(pga)}, cv=2,
+                        param_name="max_iter", param_range=[3], random_state=0, n_jobs=n_jobs,
+                    )
+                    yield f"{n_jobs} {backend}", digest(folds, curve.scores["pga"])
+
+    if __name__ == "__main__":
+        os.sched_setaffinity(0, range(int(sys.argv[1])))
+        found = {"one": direct()}
+        if sys.argv[2] == "whole":
+            with use_threads(2):
+                found["two"] = direct()
+            found["studies"] = dict(studies())
+        print(json.dumps(found))
+"""
+
+
+def run_at_once(settings, part, folder):
+    """What the script finds in a process for each (cores, OMP_NUM_THREADS)."""
+    script = folder / "direct.py"
+    script.write_text(textwrap.dedent(DIRECT))
+    processes = []
+    for cores, threads in settings:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", script, str(cores), part],
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(settings)
+    return [json.loads(output) for output in outputs]
+
+
+needs_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
+    reason="needs two cores, and a way to use one of them",
+)
+
+
+@needs_cores
+def test_direct_calls_have_the_same_bits_on_one_core_and_on_two(tmp_path):
+    # Fails if a direct call computes on as many threads as there are: its bits are others then.
+    one, two = run_at_once([(1, 1), (2, 2)], "direct", tmp_path)
+    assert one == two
+
+
+@needs_cores
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_bits_depend_on_neither_cores_nor_settings_nor_jobs(tmp_path):
+    # Direct calls on one thread and on two that the user asks for, and studies with a linear
+    # surrogate over jobs and backends.
+    found = []
+    for settings in [(1, 1), (1, 2), (2, 1), (2, 2)]:
+        found += run_at_once([settings], "whole", tmp_path)
+    assert all(other == found[0] for other in found)
+    assert len(set(found[0]["studies"].values())) == 1
+    # The comparison above could not fail if two threads rounded as one does.
+    assert found[0]["one"]["pga"] != found[0]["two"]["pga"]
+
+
+# Numbers of threads.
+
+LIBRARIES = ThreadpoolController().lib_controllers
+
+
+def numbers(user_api):
+    """The different numbers of threads of the libraries, as the calling thread sees them."""
+    return {library.num_threads for library in LIBRARIES if library.user_api == user_api}
+
+
+def seen():
+    return {"blas": numbers("blas"), "openmp": numbers("openmp"), "torch": torch.get_num_threads()}
+
+
+def all_are(number):
+    return {"blas": {number}, "openmp": {number}, "torch": number}
+
+
+@pytest.fixture
+def three():
+    """Three threads everywhere, whatever the machine and its settings."""
+    with torch_threads(3), threadpool_limits(3):
+        yield
+
+
+class Seeing(BaseFeatureAttack):
+    """An attack that notes the numbers of threads."""
+
+    found = []
+
+    def _perturb(self, X, y, random_state):
+        self.found.append(seen())
+        with use_threads(2):
+            self.found.append(seen())
+        return 0 * X
+
+
+def test_a_user_may_ask_for_more_threads(three):
+    Seeing.found.clear()
+    Seeing().poison(X, Y)
+    assert Seeing.found == [all_are(1), all_are(2)]
+    with use_threads(4):
+        Seeing().poison(X, Y)
+        assert seen() == all_are(4)
+    assert Seeing.found[2:] == [all_are(4), all_are(2)]
+    assert seen() == all_are(3)
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading"])
+def test_a_study_computes_on_one_thread_whatever_is_asked_for(backend, three):
+    # Fails if the block counts in some jobs: then scores depend on `n_jobs`.
+    Seeing.found.clear()
+    with use_threads(2), parallel_config(backend, n_jobs=2):
+        study(net(), attacks={"seeing": Seeing()}, cv=3)
+    assert len(Seeing.found) == 6
+    for found in Seeing.found:
+        assert (found["blas"], found["openmp"]) == ({1}, {1})
+    assert seen() == all_are(3)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True, None, "2"])
+def test_a_bad_number_is_refused(bad):
+    kind = ValueError if type(bad) is int else TypeError
+    with pytest.raises(kind, match=r"`n_threads` must be"), use_threads(bad):
+        pass
+
+
+class Hand(threading.Thread):
+    """A thread that enters and leaves blocks as it is told."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.todo, self.done, self.blocks = queue.Queue(), queue.Queue(), []
+        self.start()
+        self.ask("look")
+
+    def run(self):
+        # OpenMP has a number for each thread.
+        for library in LIBRARIES:
+            if library.user_api == "openmp":
+                library.set_num_threads(3)
+        while (order := self.todo.get()) is not None:
+            if order == "leave":
+                self.blocks.pop()[0].__exit__(None, None, None)
+            elif order != "look":
+                block = one_thread() if order == 1 else use_threads(order)
+                block.__enter__()
+                self.blocks.append((block, order))
+            self.done.put(seen())
+
+    def ask(self, order):
+        self.todo.put(order)
+        return self.done.get(timeout=10)
+
+    @property
+    def wanted(self):
+        """The number that holds for this thread; None outside all blocks."""
+        orders = [order for _, order in self.blocks]
+        return (1 if 1 in orders else orders[-1]) if orders else None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_threads_that_come_and_go_keep_their_numbers(seed, three):
+    # Fails if a thread that leaves gives others more threads, or the last one leaves one behind.
+    draw, hands = random.Random(seed), [Hand() for _ in range(3)]
+    for _ in range(60):
+        hand = draw.choice(hands)
+        leaves = hand.blocks and draw.random() < 0.55
+        found = hand.ask("leave" if leaves else draw.choice([1, 1, 2, 4]))
+        inside = [other.wanted for other in hands if other.blocks]
+        assert found["blas"] == {min(inside, default=3)}
+        for other in hands:
+            found = other.ask("look")
+            assert found["openmp"] == {other.wanted or 3}
+            assert found["torch"] == (other.wanted or 3)
+    for hand in hands:
+        while hand.blocks:
+            hand.ask("leave")
+    for hand in hands:
+        assert hand.ask("look") == all_are(3)
+        hand.todo.put(None)
+    assert seen() == all_are(3)
+
+
+def test_two_studies_in_two_threads_bring_the_numbers_back(three):
+    # Fails if each study restores what it found: the second to end has found one thread.
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    class First(BaseFeatureAttack):
+        def _perturb(self, X, y, random_state):
+            first_is_in.set()
+            assert second_is_in.wait(10)
+            return 0 * X
+
+    class Second(BaseFeatureAttack):
+        found = []
+
+        def _perturb(self, X, y, random_state):
+            second_is_in.set()
+            assert first_is_out.wait(10)
+            self.found.append(seen())
+            return 0 * X
+
+    def first():
+        study(net(), attacks={"first": First()})
+        first_is_out.set()
+
+    threads = [threading.Thread(target=first)]
+    threads[0].start()
+    assert first_is_in.wait(10)
+    threads.append(
+        threading.Thread(target=study, args=(net(),), kwargs={"attacks": {"a": Second()}})
+    )
+    threads[1].start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert Second.found == [all_are(1)] * 2
+    assert seen() == all_are(3)
+
+
+# Forks.
+
+
+def in_a_child(call, seconds=20):
+    """Call in a forked child, and return its exit status; a deadlock ends by SIGALRM."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Newer Pythons warn of any such fork.
+        pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        try:
+            call()
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.__stderr__, flush=True)
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Waiting(Callback):
+    """Holds a training up, until it is told to go on."""
+
+    def __init__(self, is_in, go_on):
+        self.is_in, self.go_on = is_in, go_on
+
+    def on_epoch_end(self, net, **kwargs):
+        self.is_in.set()
+        assert self.go_on.wait(60)
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@needs_fork
+def test_a_child_trains_while_a_thread_of_its_parent_did(three):
+    # Fails if the child inherits the lock of the parent's training, which nobody there releases.
+    is_in, go_on = threading.Event(), threading.Event()
+    busy = net(callbacks=[Waiting(is_in, go_on)])
+    thread = threading.Thread(target=busy.fit, args=(X, Y))
+    thread.start()
+    assert is_in.wait(10)
+
+    def child():
+        net().fit(X, Y).predict(X)
+        assert seen() == all_are(3), seen()
+
+    try:
+        assert in_a_child(child) == 0
+    finally:
+        go_on.set()
+        thread.join(30)
+    assert seen() == all_are(3)
+
+
+@needs_fork
+def test_a_child_changes_its_numbers_while_its_parent_did(three):
+    # Fails if the lock that guards the numbers is inherited as it was.
+    with _threads._CHANGING:
+        assert in_a_child(limit_threads(lambda: None)) == 0
+    with one_thread():
+        assert in_a_child(lambda: np.testing.assert_equal(seen(), all_are(1))) == 0
+    assert seen() == all_are(3)
