@@ -65,8 +65,8 @@ class NetClassifier(NeuralNetClassifier):
     gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
     hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
     ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
-    depends on `random_state` alone (for a given number of torch threads): torch's global generators
-    are left as they were. Fits in several threads of one process run one after the other.
+    depends on `random_state` alone (and on `use_threads`): torch's global generators are left as
+    they were. Fits in several threads of one process run one after the other.
 
     Parameters
     ----------

@@ -7,10 +7,11 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import warnings
+from pathlib import Path
 
+import direct_calls
 import numpy as np
 import pytest
 import torch
@@ -23,91 +24,20 @@ from skpoison import BaseFeatureAttack, _threads, use_threads
 from skpoison._threads import limit_threads, one_thread
 from world import torch_threads
 
-# Bits. The suite pins torch to one thread, so each setting has a process of its own.
-
-DIRECT = """
-    import hashlib, json, os, sys, warnings
-    import numpy as np
-    from joblib import parallel_config
-    from sklearn.base import clone
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_validate
-    from sklearn.tree import DecisionTreeClassifier
-    from skpoison import *
-    from skpoison import theory, use_threads
-
-    warnings.simplefilter("ignore")
-    rng = np.random.default_rng(0)
-    # Large enough that BLAS and torch use all threads that they have.
-    X, y = rng.random((600, 300)), rng.integers(0, 10, 600)
-    linear = LogisticRegression(max_iter=5)  # Stopped early, it shows differences of rounding.
-    deep = NetClassifier(MLP, module__width=256, batch_size=300, max_epochs=2, random_state=0)
-    pga = CleanLabelPGA(linear, budget=5.0, max_iter=3, random_state=0)
-
-    def digest(*arrays):
-        parts = [np.ascontiguousarray(array).tobytes() for array in arrays]
-        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-
-    def direct():
-        fits = {"net": deep, "trimmed": LossTrimming(linear, n_rounds=1, random_state=0)}
-        fits["parts"] = PartitionEnsemble(linear, 2, random_state=0)
-        found = {name: digest(clone(m).fit(X, y).predict_proba(X)) for name, m in fits.items()}
-        nets = fit_many([clone(deep) for _ in range(2)], [(X, y)] * 2, fused=True)
-        found["fit_many"] = digest(*(one.predict_proba(X) for one in nets))
-        found["partial_fit"] = digest(clone(deep).partial_fit(X, y).predict_proba(X))
-        attacks = {
-            "pga": pga,
-            "pga on a net": CleanLabelPGA(deep, budget=5.0, max_iter=2, random_state=0),
-            "match": GradientMatching(linear, (X[:2], y[2:4]), max_iter=2, random_state=0),
-            "flip": LabelFlip(0.3, selection="loss", surrogate=linear, random_state=0),
-        }
-        for name, attack in attacks.items():
-            found[name] = digest(*clone(attack).poison(X, y), *clone(attack).fit_transform(X, y)
-                                 if hasattr(attack, "transform") else ())
-        margin = theory.ntk_margin(X[:200], np.where(y[:200] % 2, 1, -1), n_directions=500,
-                                   max_iter=3, random_state=0)
-        return {**found, "margin": repr(margin)}
-
-    def studies():
-        for n_jobs in (1, 2):
-            for backend in ("loky", "threading"):
-                with parallel_config(backend):
-                    victim = PoisonedClassifier(DecisionTreeClassifier(random_state=0), pga)
-                    folds = cross_validate(victim, X, y, cv=2, n_jobs=n_jobs)["test_score"]
-                    curve = robustness_curve(
-                        LogisticRegression(), X, y, attacks={"pga": clone(pga)}, cv=2,
-                        param_name="max_iter", param_range=[3], random_state=0, n_jobs=n_jobs,
-                    )
-                    yield f"{n_jobs} {backend}", digest(folds, curve.scores["pga"])
-
-    if __name__ == "__main__":
-        os.sched_setaffinity(0, range(int(sys.argv[1])))
-        found = {"one": direct()}
-        if sys.argv[2] == "whole":
-            with use_threads(2):
-                found["two"] = direct()
-            found["studies"] = dict(studies())
-        print(json.dumps(found))
-"""
+# Bits. The suite pins torch to one thread, so other settings have a process of their own.
 
 
-def run_at_once(settings, part, folder):
-    """What the script finds in a process for each (cores, OMP_NUM_THREADS)."""
-    script = folder / "direct.py"
-    script.write_text(textwrap.dedent(DIRECT))
-    processes = []
-    for cores, threads in settings:
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-W", "ignore", script, str(cores), part],
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-    outputs = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(settings)
-    return [json.loads(output) for output in outputs]
+def digests(cores, threads, *part):
+    """What `direct_calls.py` finds on so many cores, with this OMP_NUM_THREADS."""
+    script = Path(__file__).with_name("direct_calls.py")
+    done = subprocess.run(
+        [sys.executable, script, str(cores), *part],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 needs_cores = pytest.mark.skipif(
@@ -117,21 +47,21 @@ needs_cores = pytest.mark.skipif(
 
 
 @needs_cores
-def test_direct_calls_have_the_same_bits_on_one_core_and_on_two(tmp_path):
+def test_direct_calls_have_the_bits_of_one_thread():
     # Fails if a direct call computes on as many threads as there are: its bits are others then.
-    one, two = run_at_once([(1, 1), (2, 2)], "direct", tmp_path)
-    assert one == two
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = direct_calls.direct()
+    assert digests(2, 2)["one"] == expected
 
 
 @needs_cores
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_bits_depend_on_neither_cores_nor_settings_nor_jobs(tmp_path):
+def test_bits_depend_on_neither_cores_nor_settings_nor_jobs():
     # Direct calls on one thread and on two that the user asks for, and studies with a linear
     # surrogate over jobs and backends.
-    found = []
-    for settings in [(1, 1), (1, 2), (2, 1), (2, 2)]:
-        found += run_at_once([settings], "whole", tmp_path)
+    found = [digests(*setting, "whole") for setting in [(1, 1), (1, 2), (2, 1), (2, 2)]]
     assert all(other == found[0] for other in found)
     assert len(set(found[0]["studies"].values())) == 1
     # The comparison above could not fail if two threads rounded as one does.
