@@ -16,9 +16,10 @@ from .._validation import (
     without_names,
 )
 from .._warnings import warn_caller
-from ._base import BaseFeatureAttack, parts_of
-from ._pga import auto_steps, drop_outward, times
-from ._projections import PROJECTIONS, row_norms
+from ._base import BaseFeatureAttack
+from ._pga import auto_steps, drop_outward
+from ._projections import PROJECTIONS, row_norms, times
+from ._rounding import parts_of
 from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
 
 
@@ -198,7 +199,7 @@ class GradientMatching(BaseFeatureAttack):
             return values, torch.tensor(codes, device=device)
 
         aim = slopes.total(*put(rows, wanted))
-        delta = np.zeros(X.shape, dtype=X.dtype)
+        delta = np.zeros(X.shape, dtype=np.result_type(X.dtype, np.float32))
         box = self._box(X)
         delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
         if size and self.budget and not self.n_iter_:

@@ -40,9 +40,9 @@ def check_attack(
     It is for attacks what `sklearn.utils.estimator_checks.check_estimator` is for estimators. It
     checks that the caller's data stay unchanged; rows keep number and dtype; labels may be of any
     kind; a budget of 0 changes nothing, not even the order of the rows; equal seeds give equal
-    bytes; global random generators stay unchanged; budget and box hold; clone, pickle, DataFrames,
-    pipelines and `PoisonedClassifier` work; unusable data raise a ValueError; and the attack hurts
-    more than noise.
+    bytes; global random generators stay unchanged; budget and box hold, in single and half
+    precision too; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; unusable data
+    raise a ValueError; and the attack hurts more than noise.
 
     Parameters
     ----------
