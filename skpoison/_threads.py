@@ -173,6 +173,8 @@ def _change_to(number):
             own = _OWN.outside.get(library.filepath) if number is None else number
             if own is not None:
                 library.set_num_threads(own)
+        if number is None:
+            _OWN.outside = {}
 
 
 def _numbers_of_thread():
@@ -197,8 +199,9 @@ def _set_process(number):
 
 def _restore_process():
     for library in _LIBRARIES.of_process:
-        if library.filepath in _OUTSIDE:
-            _assign(library, _OUTSIDE[library.filepath])
+        before = _OUTSIDE.get(library.filepath)
+        if before is not None:  # There are libraries that do not tell.
+            _assign(library, before)
     _OUTSIDE.clear()
 
 

@@ -22,9 +22,10 @@ from .._validation import (
     rows_in_share,
     unchanged_by,
 )
-from .._warnings import warn_caller
+from .._warnings import warn_no_row
+from ._parts import parts_of
 from ._projections import PROJECTIONS, row_norms
-from ._rounding import moved_by, parts_of, shrink_to_budget
+from ._rounding import moved_by, shrink_to_budget
 
 
 class BaseAttack(BaseEstimator, metaclass=ABCMeta):
@@ -175,6 +176,11 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     classes_, poison_indices_, n_features_in_, input_shape_
         As in `BaseAttack`.
 
+    Warns
+    -----
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
+
     References
     ----------
     .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
@@ -293,12 +299,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     def _check_data(self, X):
         check_inside(X, check_interval(self.clip, "clip"), "clip")
-        if self.max_fraction and not self._n_changeable(len(X)):
-            warn_caller(
-                f"`max_fraction` = {self.max_fraction} of {len(X)} rows is less than one: "
-                f"{type(self).__name__} changes nothing.",
-                UserWarning,
-            )
+        if self.max_fraction and self.budget and not self._n_changeable(len(X)):
+            warn_no_row(self, "max_fraction", self.max_fraction, len(X))
 
     def _box(self, X):
         """The box or None. It is widened to hold X, which may leave `clip` by a rounding error."""

@@ -17,9 +17,9 @@ from .._validation import (
 )
 from .._warnings import warn_caller
 from ._base import BaseFeatureAttack
+from ._parts import parts_of
 from ._pga import auto_steps, drop_outward
 from ._projections import PROJECTIONS, row_norms, times
-from ._rounding import parts_of
 from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
 
 
@@ -77,6 +77,13 @@ class GradientMatching(BaseFeatureAttack):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the gradients do not depend on the rows that may change.
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
 
     Notes
     -----

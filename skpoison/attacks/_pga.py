@@ -10,8 +10,8 @@ from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
 from ._base import BaseFeatureAttack
 from ._losses import LOSSES
+from ._parts import parts_of
 from ._projections import LOWERINGS, factors_of, row_norms, times
-from ._rounding import parts_of
 from ._surrogate import FLAT, fit_surrogate, logits_of
 
 
@@ -84,6 +84,8 @@ class CleanLabelPGA(BaseFeatureAttack):
     ConvergenceWarning
         If under 99% of the budget was spent. A large budget may not fit inside the box, or find no
         gradient to follow.
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
 
     Notes
     -----

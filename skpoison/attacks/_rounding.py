@@ -1,22 +1,18 @@
 """What rounding does to a perturbation, and how a budget holds in spite of it.
 
-Rows have a dtype, so adding a perturbation rounds it. A row may then have moved farther than it
-was meant to: by one part in a million in float32, and by half its way in float16.
+The sum of a row and its perturbation is rounded to the dtype of the row. So a row may move farther
+than it should: by about a millionth in float32, by much more in float16 or if the budget is tiny.
 """
 
 import numpy as np
 
+from ._parts import parts_of
 from ._projections import row_norms
 
 # A budget holds to one part in a million; sums in another order may differ by the other half.
 _SLACK = 1 + 5e-7
 # A row that does not fit is shrunk by this share, then by twice as much, until it fits.
 _FIRST_STEP = 2.0**-23
-
-
-def parts_of(n_rows, size=4096):
-    """Slices that cut n rows into parts, so that a computation needs memory for one part only."""
-    return [slice(start, start + size) for start in range(0, n_rows, size)]
 
 
 def moved_by(X, X_new):

@@ -18,6 +18,7 @@ from .._validation import (
     rows_in_share,
     unchanged_by,
 )
+from .._warnings import warn_no_row
 
 
 class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -53,6 +54,11 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The trailing axes of X.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had any.
+
+    Warns
+    -----
+    UserWarning
+        If `fraction` is over 0 and leaves out no row.
 
     Notes
     -----
@@ -127,6 +133,8 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             labels, _ = check_labels(y, len(rows))
             random_state = check_random_state(self.random_state)
             n_kept = len(rows) - rows_in_share(fraction, len(rows))
+            if fraction and n_kept == len(rows):
+                warn_no_row(self, "fraction", fraction, len(rows))
             kept = np.arange(len(rows))
             model = self._fit_on(rows, labels, random_state)
             for _ in range(n_rounds):

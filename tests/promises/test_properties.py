@@ -210,6 +210,7 @@ def test_any_transition_matrix_gives_its_frequencies(n_classes, seed):
             assert chisquare(counts[row > 0], row[row > 0] * counts.sum()).pvalue > 1e-7
 
 
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @settings(deadline=None, max_examples=25)
 @given(
     st.integers(2, 60),
