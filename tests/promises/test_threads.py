@@ -135,6 +135,28 @@ def test_a_bad_number_is_refused(bad):
         pass
 
 
+def test_libraries_are_looked_for_where_there_are_new_modules_only(monkeypatch):
+    # Fails if each small call pays milliseconds for it, or if a library that comes late is missed.
+    looked = []
+
+    def controller():
+        looked.append(1)
+        return ThreadpoolController()
+
+    monkeypatch.setattr(_threads.threadpoolctl, "ThreadpoolController", controller)
+    call = limit_threads(lambda: None)
+    call()
+    del looked[:]
+    for _ in range(3):
+        call()
+        with one_thread(), use_threads(2):
+            call()
+    assert looked == []
+    monkeypatch.setitem(sys.modules, "a_new_module", _threads)
+    call()
+    assert looked == [1]
+
+
 class Hand(threading.Thread):
     """A thread that enters and leaves blocks as it is told."""
 
