@@ -1,6 +1,7 @@
 """Training-data poisoning for scikit-learn: attacks, defences, nets and robustness curves."""
 
 from . import theory
+from ._threads import use_threads
 from ._version import __version__
 from .attacks import (
     BackdoorPatch,
@@ -73,4 +74,5 @@ __all__ = [
     "project_l21",
     "robustness_curve",
     "theory",
+    "use_threads",
 ]

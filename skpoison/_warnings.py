@@ -28,3 +28,24 @@ def warn_caller(message, category):
             caller = level
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=caller or level - 1)
+
+
+def warn_no_row(owner, name, value, n_rows):
+    """Warn that a strength over 0 selects no row at all, so that the estimator has no effect.
+
+    Parameters
+    ----------
+    owner : estimator
+        The attack or the defence.
+    name : str
+        Its parameter that selects rows.
+    value : float
+        The value of the parameter.
+    n_rows : int
+        Number of rows that it selects from.
+    """
+    warn_caller(
+        f"`{name}` = {value} selects none of the {n_rows} rows: {type(owner).__name__} has no "
+        "effect.",
+        UserWarning,
+    )

@@ -6,8 +6,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._threads import limit_threads
 from .._typing import Classifier, Rows, Seed
 from .._validation import check_labels, check_real, check_rows, like
+from .._warnings import warn_no_row
 from ._base import BaseAttack
 from ._sampler import SamplerMixin
 
@@ -45,6 +47,11 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
+
+    Warns
+    -----
+    UserWarning
+        If `rate` is over 0 and selects no row.
 
     References
     ----------
@@ -101,6 +108,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         rows = check_rows(seen, X, reset=not is_fitted)
         return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
 
+    @limit_threads
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
         """Put the patch on rows, and return the share for which a classifier predicts `target`.
 
@@ -191,6 +199,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
             )
         candidates = np.flatnonzero(y != self.target_)
         size = min(round(self.rate * len(y)), len(candidates))
+        if self.rate and not size:
+            warn_no_row(self, "rate", self.rate, len(y))
         rows = random_state.choice(candidates, size=size, replace=False)
         X_new, y_new = X.copy(), y.copy()
         X_new[rows] = self._stamped(X[rows], getattr(self, "feature_names_in_", None))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._threads import limit_threads
 from .._typing import Array, Rows, Seed
 from .._validation import (
     check_choice,
@@ -23,8 +24,10 @@ from .._validation import (
     rows_in_share,
     unchanged_by,
 )
-from .._warnings import warn_caller
+from .._warnings import warn_no_row
+from ._parts import parts_of
 from ._projections import PROJECTIONS, row_norms
+from ._rounding import moved_by, shrink_to_budget
 
 
 class BaseAttack(BaseEstimator, metaclass=ABCMeta):
@@ -75,6 +78,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         self.poison(X, y)
         return self
 
+    @limit_threads
     def poison(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
@@ -153,7 +157,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         [1]_) or each row norm (regime B).
     budget : float, default=300.0
         With "l2,1" the corruption rate C: sum_i ||delta_i||_2 <= C sqrt(n), where n is the number
-        of rows given to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B.
+        of rows given to `poison`. With "l2,inf" the radius B: ||delta_i||_2 <= B. It holds for the
+        rows as returned, rounded to their dtype, to one part in a million.
     clip : tuple of (float, float) or None, default=(0.0, 1.0)
         The box in which X lies and must stay; None: no box.
     max_fraction : float, default=1.0
@@ -172,6 +177,11 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         Euclidean norm of each row's perturbation.
     classes_, poison_indices_, n_features_in_, input_shape_
         As in `BaseAttack`.
+
+    Warns
+    -----
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
 
     References
     ----------
@@ -209,6 +219,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self.max_fraction = max_fraction
         self.random_state = random_state
 
+    @limit_threads
     def poison(self, X: ArrayLike, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
@@ -314,12 +325,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     def _check_data(self, X):
         check_inside(X, check_interval(self.clip, "clip"), "clip")
-        if self.max_fraction and not self._n_changeable(len(X)):
-            warn_caller(
-                f"`max_fraction` = {self.max_fraction} of {len(X)} rows is less than one: "
-                f"{type(self).__name__} changes nothing.",
-                UserWarning,
-            )
+        if self.max_fraction and self.budget and not self._n_changeable(len(X)):
+            warn_no_row(self, "max_fraction", self.max_fraction, len(X))
 
     def _box(self, X):
         """The box or None. It is widened to hold X, which may leave `clip` by a rounding error."""
@@ -343,14 +350,16 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
                 f"`_perturb` of {type(self).__name__} must return real numbers of shape {X.shape}, "
                 f"got {wanted.dtype} of shape {wanted.shape}"
             )
-        wanted = wanted.astype(X.dtype, copy=False)
+        # Half precision would round a small perturbation, and then its sum with X once more.
+        wanted = wanted.astype(np.result_type(X.dtype, np.float32), copy=False)
         delta = PROJECTIONS[self.norm](wanted, self._radius(len(X)))
         changeable = self._n_changeable(len(X))
         if changeable < np.count_nonzero(row_norms(delta)):
             # A stable sort, so that ties go to the first rows on every platform.
             order = np.argsort(-self._damage(X, y, delta), kind="stable")
             delta[order[changeable:]] = 0
-        np.add(X, delta, out=out)
+        with np.errstate(over="ignore"):
+            np.add(X, delta, out=out, casting="same_kind")
         self._finish(X, out)
         return out, y.copy()
 
@@ -370,14 +379,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         return out
 
     def _finish(self, X, X_new):
-        """Clip the new rows in place, and measure the perturbations that rounding and box left."""
-        norms = np.empty(len(X))
-        box = self._box(X)
+        """Clip the new rows in place, pull them back if rounding left the budget, and measure."""
+        limits = np.finfo(X.dtype)
+        box = self._box(X) or (limits.min, limits.max)
         for part in parts_of(len(X)):
-            if box is not None:
-                np.clip(X_new[part], *np.asarray(box, dtype=X.dtype), out=X_new[part])
-            dtype = np.result_type(X.dtype, np.float32)
-            norms[part] = row_norms(np.subtract(X_new[part], X[part], dtype=dtype))
+            np.clip(X_new[part], *np.asarray(box, dtype=X.dtype), out=X_new[part])
+        norms = moved_by(X, X_new)
+        norms = shrink_to_budget(X, X_new, norms, self._radius(len(X)), self.norm)
         self.budget_ = self._radius(len(X))
         self.perturbation_norms_ = norms
         n_changeable = max(self._n_changeable(len(X)), 1)
@@ -387,8 +395,3 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def parts_of(n_rows, size=4096):
-    """Slices that cut n rows into parts, so that a computation needs memory for one part only."""
-    return [slice(start, start + size) for start in range(0, n_rows, size)]

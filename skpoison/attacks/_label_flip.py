@@ -3,6 +3,7 @@ from numpy.typing import ArrayLike
 
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_real, encode_labels
+from .._warnings import warn_no_row
 from ._base_label import BaseLabelAttack
 from ._surrogate import fit_surrogate, scores_of
 
@@ -50,6 +51,11 @@ class LabelFlip(BaseLabelAttack):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
+
+    Warns
+    -----
+    UserWarning
+        If `rate` is over 0 (or `transition` a matrix other than the identity) and no label changes.
 
     References
     ----------
@@ -141,6 +147,8 @@ class LabelFlip(BaseLabelAttack):
             rows = random_state.permutation(n)[: round(self.rate * n)]
         else:
             rows = np.flatnonzero(random_state.random_sample(n) < self.rate)
+        if self.rate and not len(rows):
+            warn_no_row(self, "rate", self.rate, n)
         if self.transition == "next":
             shift = np.ones(n, dtype=np.intp)
         else:
@@ -179,4 +187,9 @@ class LabelFlip(BaseLabelAttack):
         bounds = np.cumsum(matrix, axis=1)
         bounds /= bounds[:, -1:]
         draws = random_state.random_sample(len(codes))
-        return (draws[:, np.newaxis] >= bounds[codes]).sum(axis=1)
+        new = (draws[:, np.newaxis] >= bounds[codes]).sum(axis=1)
+        least = matrix.diagonal().min()
+        if least < 1 and np.array_equal(new, codes):
+            value = f"a matrix with a diagonal from {least:g}"
+            warn_no_row(self, "transition", value, len(codes))
+        return new

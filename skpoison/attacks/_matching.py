@@ -4,6 +4,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
+from .._threads import limit_threads
 from .._typing import Classifier, Seed
 from .._validation import (
     check_inside,
@@ -15,9 +16,10 @@ from .._validation import (
     without_names,
 )
 from .._warnings import warn_caller
-from ._base import BaseFeatureAttack, parts_of
-from ._pga import auto_steps, drop_outward, times
-from ._projections import PROJECTIONS, row_norms
+from ._base import BaseFeatureAttack
+from ._parts import parts_of
+from ._pga import auto_steps, drop_outward
+from ._projections import PROJECTIONS, row_norms, times
 from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
 
 
@@ -76,6 +78,13 @@ class GradientMatching(BaseFeatureAttack):
     input_shape_ : tuple of int
         The trailing axes of X.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the gradients do not depend on the rows that may change.
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
+
     Notes
     -----
     Steps are as in `CleanLabelPGA`: relative to the budget, falling linearly to 0. Three things of
@@ -126,6 +135,7 @@ class GradientMatching(BaseFeatureAttack):
         self.max_iter = max_iter
         self.batch_size = batch_size
 
+    @limit_threads
     def success_rate(
         self, estimator: Classifier, X: ArrayLike | None = None, y: ArrayLike | None = None
     ) -> float:
@@ -196,7 +206,7 @@ class GradientMatching(BaseFeatureAttack):
             return values, torch.tensor(codes, device=device)
 
         aim = slopes.total(*put(rows, wanted))
-        delta = np.zeros(X.shape, dtype=X.dtype)
+        delta = np.zeros(X.shape, dtype=np.result_type(X.dtype, np.float32))
         box = self._box(X)
         delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
         if size and self.budget and not self.n_iter_:

@@ -8,9 +8,10 @@ from sklearn.exceptions import ConvergenceWarning
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
-from ._base import BaseFeatureAttack, parts_of
+from ._base import BaseFeatureAttack
 from ._losses import LOSSES
-from ._projections import LOWERINGS, factors_of, row_norms
+from ._parts import parts_of
+from ._projections import LOWERINGS, factors_of, row_norms, times
 from ._surrogate import FLAT, fit_surrogate, logits_of
 
 
@@ -83,6 +84,8 @@ class CleanLabelPGA(BaseFeatureAttack):
     ConvergenceWarning
         If under 99% of the budget was spent. A large budget may not fit inside the box, or find no
         gradient to follow.
+    UserWarning
+        If `max_fraction` is over 0 and allows no row to change.
 
     Notes
     -----
@@ -347,12 +350,6 @@ def auto_steps(norm, slopes, radius, step, max_iter):
     if norm == "l2,1":
         return slopes / slopes.sum() * length
     return np.where(slopes > 0, length, 0)
-
-
-def times(rows, factors):
-    """Multiply each row by its own factor."""
-    factors = torch.as_tensor(factors, dtype=rows.dtype, device=rows.device)
-    return rows * factors.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def drop_outward(gradient, position, box):

@@ -6,21 +6,36 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from .._threads import limit_threads
 from .._typing import Array
 from .._validation import check_real
 
 _Delta = TypeVar("_Delta", Array, torch.Tensor)
 
 
+# Norms below this are computed from scaled rows: their squares may have lost digits.
+_SMALL = 1e-140
+
+
 def row_norms(delta):
     """Euclidean norm of each row, as a float64 array of shape (n,)."""
-    if isinstance(delta, torch.Tensor):
-        flat = delta.detach().reshape(len(delta), math.prod(delta.shape[1:]))
-        return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).cpu().numpy()
     flat = delta.reshape(len(delta), math.prod(delta.shape[1:]))
-    return np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
+    if isinstance(delta, torch.Tensor):
+        flat = flat.detach()
+        norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).cpu().numpy()
+    else:
+        norms = np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
+    small = np.flatnonzero(norms < _SMALL)
+    # Squares of other dtypes are far from the smallest float64.
+    if len(small) and "float64" in str(delta.dtype):
+        rows = np.asarray(flat[small].cpu() if isinstance(flat, torch.Tensor) else flat[small])
+        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+        scaled = np.divide(rows, largest, where=largest > 0, out=np.zeros_like(rows))
+        norms[small] = largest[:, 0] * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+    return norms
 
 
+@limit_threads
 def project_l21(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,1 ball: the nearest delta' with sum_i ||delta'_i||_2 <= radius.
 
@@ -67,6 +82,7 @@ def project_l21(delta: _Delta, radius: float) -> _Delta:
     return _scale(delta, lower_l21(norms, radius), norms)
 
 
+@limit_threads
 def project_l2inf(delta: _Delta, radius: float) -> _Delta:
     """Project rows onto the l2,inf ball: the nearest delta' with every ||delta'_i||_2 <= radius.
 
@@ -162,10 +178,24 @@ def _check(delta, radius):
 
 def _scale(delta, target, norms):
     """Scale rows to the norms `target`; a row that keeps its norm stays the same bit for bit."""
-    shape = (len(norms),) + (1,) * (delta.ndim - 1)
+    is_tensor = isinstance(delta, torch.Tensor)
+    info = torch.finfo(delta.dtype) if is_tensor else np.finfo(delta.dtype)
+    factors = factors_of(target, norms, info)
+    scaled = times(delta, factors)
+    # Half precision and numbers near the smallest of a dtype round by more than one unit.
+    step = info.eps
+    while (outside := (factors < 1) & (row_norms(scaled) > target * _ROUNDING)).any():
+        factors[outside] *= max(1 - step, 0)
+        scaled = times(delta, factors)
+        step *= 2
+    return scaled
+
+
+def times(delta, factors):
+    """Multiply each row by its own factor."""
+    shape = (len(factors),) + (1,) * (delta.ndim - 1)
     if isinstance(delta, torch.Tensor):
-        factors = factors_of(target, norms, torch.finfo(delta.dtype))
         factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
     else:
-        factors = factors_of(target, norms, np.finfo(delta.dtype)).astype(delta.dtype)
+        factors = factors.astype(delta.dtype)
     return delta * factors.reshape(shape)

@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from .._seeding import seed_estimator
 from .._validation import encode_labels, without_names
-from ._base import parts_of
+from ._parts import parts_of
 
 # The end of a warning: why a surrogate can be useless to an attack.
 FLAT = (

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._seeding import seed_estimator
+from .._threads import limit_threads
 from .._typing import Array, Classifier, Seed
 from .._validation import (
     check_int,
@@ -17,6 +18,7 @@ from .._validation import (
     rows_in_share,
     unchanged_by,
 )
+from .._warnings import warn_no_row
 
 
 class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -52,6 +54,11 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The trailing axes of X.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had any.
+
+    Warns
+    -----
+    UserWarning
+        If `fraction` is over 0 and leaves out no row.
 
     Notes
     -----
@@ -91,6 +98,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_rounds = n_rounds
         self.random_state = random_state
 
+    @limit_threads
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on all rows, then in each round on the rows with the smallest losses.
 
@@ -125,6 +133,8 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             labels, _ = check_labels(y, len(rows))
             random_state = check_random_state(self.random_state)
             n_kept = len(rows) - rows_in_share(fraction, len(rows))
+            if fraction and n_kept == len(rows):
+                warn_no_row(self, "fraction", fraction, len(rows))
             kept = np.arange(len(rows))
             model = self._fit_on(rows, labels, random_state)
             for _ in range(n_rounds):
@@ -141,6 +151,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
         return model
 
+    @limit_threads
     def predict(self, X: ArrayLike) -> Array:
         """Predict labels with the classifier of the last round.
 
@@ -156,6 +167,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict(check_rows(self, X, reset=False))
 
+    @limit_threads
     def predict_proba(self, X: ArrayLike) -> Array:
         """Predict probabilities with the classifier of the last round.
 

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._seeding import seed_estimator
-from .._threads import one_thread
+from .._threads import limit_threads, one_thread
 from .._typing import Array, Classifier, Seed
 from .._validation import check_bool, check_int, check_labels, check_rows, unchanged_by
 from ..nets import NetClassifier
@@ -113,6 +113,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.fused = fused
         self.random_state = random_state
 
+    @limit_threads
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train a clone of the estimator on each partition.
 
@@ -178,6 +179,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 fit_independent(nets, [data[k] for k in places])
         return members
 
+    @limit_threads
     def votes(self, X: ArrayLike) -> Array:
         """Count the votes for each class.
 

@@ -16,6 +16,7 @@ from skorch.dataset import Dataset
 from skorch.utils import is_dataset, noop, to_numpy
 from torch import nn
 
+from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from .._warnings import warn_caller
@@ -64,8 +65,8 @@ class NetClassifier(NeuralNetClassifier):
     gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
     hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
     ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
-    depends on `random_state` alone (for a given number of torch threads): torch's global generators
-    are left as they were. Fits in several threads of one process run one after the other.
+    depends on `random_state` alone (and on `use_threads`): torch's global generators are left as
+    they were. Fits in several threads of one process run one after the other.
 
     Parameters
     ----------
@@ -173,6 +174,7 @@ class NetClassifier(NeuralNetClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
 
+    @limit_threads
     def fit(
         self,
         X: ArrayLike,
@@ -214,6 +216,7 @@ class NetClassifier(NeuralNetClassifier):
         reset = not (self.warm_start and self.initialized_)
         return self._train(X, y, X_val, y_val, reset, fit_params)
 
+    @limit_threads
     def partial_fit(
         self,
         X: ArrayLike,
@@ -240,6 +243,7 @@ class NetClassifier(NeuralNetClassifier):
         """
         return self._train(X, y, None, None, not self.initialized_, fit_params, classes)
 
+    @limit_threads
     def predict_proba(self, X: ArrayLike) -> Array:
         """Predict the probability of each class.
 
@@ -259,6 +263,7 @@ class NetClassifier(NeuralNetClassifier):
         with full_precision(self.device_):
             return super().predict_proba(X)
 
+    @limit_threads
     def predict(self, X: ArrayLike) -> Array:
         """Predict the class label of each row.
 
@@ -277,6 +282,7 @@ class NetClassifier(NeuralNetClassifier):
         codes = proba.argmax(axis=1)
         return codes if is_dataset(X) else self.classes_[codes]
 
+    @limit_threads
     def logits(self, X: torch.Tensor) -> torch.Tensor:
         """Map rows to logits, differentiably. Attacks call this on the net that they attack.
 
@@ -327,6 +333,7 @@ class NetClassifier(NeuralNetClassifier):
         """
         return self._begin(X, y, X_val, y_val)
 
+    @limit_threads
     def run_training(self, training: Training, **fit_params: Any) -> Self:
         """Train to the end what `begin_training` has begun.
 

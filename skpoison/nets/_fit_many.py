@@ -1,10 +1,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .._threads import limit_threads
 from ._classifier import NetClassifier
 from .stacks import fit_stacked
 
 
+@limit_threads
 def fit_many(
     nets: Sequence[NetClassifier],
     data: Sequence[Any],

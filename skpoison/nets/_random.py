@@ -1,5 +1,6 @@
 """Randomness that is local to a block of code."""
 
+import os
 import threading
 from contextlib import contextmanager
 
@@ -8,6 +9,16 @@ import torch
 # Threads share torch's global generators, from which initialisation and dropout draw. A block that
 # seeds them must run alone: otherwise two fits would draw from each other's stream.
 _ALONE = threading.RLock()
+
+
+def _renew_lock():
+    """After a fork the thread that held the lock is gone, and would never release it."""
+    global _ALONE
+    _ALONE = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks.
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from .._seeding import seed_estimator
+from .._threads import limit_threads
 from .._typing import Array, Attack, Classifier
 from .._validation import check_bool, check_labels
 from ._requirements import (
@@ -24,6 +25,7 @@ from ._requirements import (
 )
 
 
+@limit_threads
 def check_attack(
     attack: Attack | Callable[[Array, Array], Attack],
     *,
@@ -38,9 +40,9 @@ def check_attack(
     It is for attacks what `sklearn.utils.estimator_checks.check_estimator` is for estimators. It
     checks that the caller's data stay unchanged; rows keep number and dtype; labels may be of any
     kind; a budget of 0 changes nothing, not even the order of the rows; equal seeds give equal
-    bytes; global random generators stay unchanged; budget and box hold; clone, pickle, DataFrames,
-    pipelines and `PoisonedClassifier` work; unusable data raise a ValueError; and the attack hurts
-    more than noise.
+    bytes; global random generators stay unchanged; budget and box hold, in single and half
+    precision too; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; unusable data
+    raise a ValueError; and the attack hurts more than noise.
 
     Parameters
     ----------

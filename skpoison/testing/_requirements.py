@@ -96,34 +96,55 @@ def check_clone_and_pickle(case):
 
 
 def check_budget(case):
-    """The attack keeps its `norm`, `budget`, `clip`, `max_fraction` and exact rate."""
-    attack = case.fresh()
-    X_new, y_new = attack.poison(case.X, case.y)
-    n, params = len(case.X), attack.get_params(deep=False)
-    norms = row_norms(X_new.astype(np.float64) - case.X)
+    """The attack keeps its `norm`, `budget`, `clip`, `max_fraction` and exact rate.
+
+    The budget is that of the rows as returned. So it is checked in single and half precision too
+    and, if X lies in [0, 1], also on rows in [0, 255]: these round in larger steps.
+    """
+    _check_budget(case, case.X, case.fresh())
+    params = case.attack.get_params(deep=False)
+    if "budget" not in params or params.get("norm") not in ("l2,1", "l2,inf"):
+        return
+    scales = (1, 255) if 0 <= case.X.min() and case.X.max() <= 1 else (1,)
+    for scale in scales:
+        changes = {"budget": params["budget"] * scale}
+        if params.get("clip") is not None:
+            changes["clip"] = tuple(side * scale for side in params["clip"])
+        for dtype in (np.float32, np.float16):
+            if np.abs(case.X).max() <= np.finfo(dtype).max:
+                X = (case.X * scale).astype(dtype)
+                _check_budget(case, X, case.fresh(X, case.y, **changes))
+
+
+def _check_budget(case, X, attack):
+    X_new, y_new = attack.poison(X, case.y)
+    n, params = len(X), attack.get_params(deep=False)
+    where = f" on {X.dtype} rows from {X.min():g} to {X.max():g}"
+    norms = row_norms(X_new.astype(np.float64) - X)
     if "budget" in params and params.get("norm") in ("l2,1", "l2,inf"):
         total = params["norm"] == "l2,1"
         limit = params["budget"] * (np.sqrt(n) if total else 1.0)
         spent = norms.sum() if total else norms.max()
         case.require(
-            spent <= limit * (1 + 1e-5),
-            f"stay within `budget` = {params['budget']} ({limit:.6g} in {params['norm']!r})",
-            f"spent {spent:.6g}",
+            spent <= limit * (1 + 1e-6),
+            f"stay within `budget` = {params['budget']} ({limit:.8g} in {params['norm']!r})",
+            f"spent {spent:.8g}{where}",
         )
     if params.get("clip") is not None:
         low, high = params["clip"]
+        slack = 1e-6 * max(abs(low), abs(high))
         case.require(
-            X_new.min() >= low - 1e-6 and X_new.max() <= high + 1e-6,
+            X_new.min() >= low - slack and X_new.max() <= high + slack,
             f"keep X inside `clip` = {params['clip']}",
-            f"reached {X_new.min():.6g} to {X_new.max():.6g}",
+            f"reached {X_new.min():.6g} to {X_new.max():.6g}{where}",
         )
     if "max_fraction" in params:
         share = np.count_nonzero(norms) / n
         rule = f"change at most `max_fraction` = {params['max_fraction']} of the rows"
-        case.require(share <= params["max_fraction"] + 1e-9, rule, f"changed {share}")
+        case.require(share <= params["max_fraction"] + 1e-9, rule, f"changed {share}{where}")
     if params.get("sampling") == "exact":
         flips, wanted = int((y_new != case.y).sum()), round(params["rate"] * n)
-        case.require(flips == wanted, f"flip exactly {wanted} labels", f"flipped {flips}")
+        case.require(flips == wanted, f"flip exactly {wanted} labels", f"flipped {flips}{where}")
 
 
 def check_idle(case):

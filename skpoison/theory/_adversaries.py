@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._threads import limit_threads
 from .._validation import check_real
 from ._arguments import check_vectors
 
@@ -118,6 +119,7 @@ def random_sign_perturbation(norm: float) -> Callable[..., Any]:
     return perturbation
 
 
+@limit_threads
 def worst_vertex_perturbation(
     objective: Callable[[Any], Any], vertices: ArrayLike, norm: float
 ) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from .._threads import limit_threads
 from .._validation import check_choice, encode_labels
 from ._arguments import check_rows, check_two_classes
 from ._oracle import PoisonedOracle
@@ -94,6 +95,7 @@ class DataOracle(PoisonedOracle):
         self._is_poisoned = not np.array_equal(self._clean, self._poisoned)
         super().__init__(self._clean_gradient)
 
+    @limit_threads
     def objective(self, w: ArrayLike) -> Any:
         """Compute the clean F.
 

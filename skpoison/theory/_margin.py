@@ -3,6 +3,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult
 from sklearn.exceptions import ConvergenceWarning
 
+from .._threads import limit_threads
 from .._typing import AnySeed
 from .._validation import check_bool, check_int, check_real
 from .._warnings import warn_caller
@@ -13,6 +14,7 @@ from ._margin_solver import MarginGame, solve
 _FRESH = 8
 
 
+@limit_threads
 def ntk_margin(
     X: ArrayLike,
     y: ArrayLike,

@@ -189,6 +189,7 @@ def test_images_keep_their_axes(attack, digits):
 
 
 @every
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_lists_are_taken(attack):
     X = [[0.1, 0.2], [0.3, 0.9], [0.5, 0.4], [0.8, 0.7]]

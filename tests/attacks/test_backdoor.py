@@ -14,6 +14,7 @@ CORNER = np.full((8, 8), np.nan)
 CORNER[-2:, -2:] = 1.0
 
 
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(4, 80),

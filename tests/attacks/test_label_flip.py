@@ -33,6 +33,7 @@ def test_bernoulli_rate_of_one_draw(seed):
     assert abs(flipped.mean() - 0.3) <= 3 * np.sqrt(0.3 * 0.7 / len(Y))
 
 
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @given(st.integers(2, 200), st.floats(0, 1), st.integers(0, 10**6))
 def test_exact_rate_is_exact(n, rate, seed):
     # Fails if rows are drawn with replacement.
@@ -115,6 +116,7 @@ class OnlyProba(ClassifierMixin, BaseEstimator):
         return self.inner_.predict_proba(X)
 
 
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @settings(deadline=None, max_examples=20)
 @given(
     st.floats(0, 1),

@@ -180,7 +180,7 @@ def test_an_aim_without_direction_moves_nothing(digits):
 
 def test_a_share_of_less_than_a_row_warns(digits, surrogate):
     attack = GradientMatching(surrogate, target_of(digits), max_fraction=0.001, random_state=0)
-    with pytest.warns(UserWarning, match="`max_fraction` = 0.001 of 300 rows is less than one"):
+    with pytest.warns(UserWarning, match="`max_fraction` = 0.001 selects none of the 300 rows"):
         attack.fit(*digits)
 
 

@@ -13,7 +13,7 @@ def perturbations(draw, dtype=np.float64):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n = draw(st.integers(1, 30))
     shape = draw(st.sampled_from([(n, 1), (n, 7), (n, 2, 3, 3)]))
-    scale = 10.0 ** draw(st.integers(-6, 6))
+    scale = 10.0 ** draw(st.integers(-6, 6) if dtype != np.float16 else st.integers(-6, 3))
     delta = scale * rng.standard_normal(shape)
     # Rows that are 0 and rows that tie are where a threshold goes wrong.
     if draw(st.booleans()):
@@ -24,7 +24,10 @@ def perturbations(draw, dtype=np.float64):
 
 
 def norms(delta):
-    return np.linalg.norm(np.asarray(delta, dtype=np.float64).reshape(len(delta), -1), axis=1)
+    flat = np.asarray(delta, dtype=np.float64).reshape(len(delta), -1)
+    # Scaled, so that squares do not underflow.
+    largest = np.abs(flat).max(initial=0) or 1.0
+    return largest * np.linalg.norm(flat / largest, axis=1)
 
 
 def reference_l21(delta, radius):
@@ -83,13 +86,20 @@ def test_l2inf_is_optimal_row_by_row(delta, share):
 @settings(deadline=None)
 @given(
     st.sampled_from([project_l21, project_l2inf]),
-    st.sampled_from([np.float32, np.float64]).flatmap(perturbations),
+    st.sampled_from([np.float16, np.float32, np.float64]).flatmap(perturbations),
     st.floats(0, 2),
 )
 @example(project_l21, np.ones((3, 7), np.float32), 3.2e-46)
 @example(project_l21, np.arange(-9.0, 11.0).reshape(20, 1) / 7, 1e-5)
 @example(project_l2inf, np.ones((3, 7), np.float32), 1e-42)
 @example(project_l2inf, 1e6 * np.ones((3, 7), np.float32), 1.7e-41)
+# Rows whose squares underflow, and rows of the smallest numbers of a dtype.
+@example(project_l21, np.full((2, 3), 1e-170), 0.0)
+@example(project_l2inf, np.full((2, 3), 1e-170), 0.0)
+@example(project_l2inf, np.full((2, 3), 1e-165), 0.5)
+@example(project_l21, np.full((2, 3), 1e-165), 0.5)
+@example(project_l21, np.array([[1e-320, 1e-170], [1e-166, 1e-300]]), 0.7)
+@example(project_l2inf, np.full((2, 500), 3e-5, np.float16), 0.4)
 def test_radius_is_never_exceeded_and_the_ball_is_left_alone(project, delta, share):
     # Fails if the result is rounded up, or if rows inside the ball are rescaled.
     total = norms(delta).sum() if project is project_l21 else norms(delta).max()
@@ -112,6 +122,19 @@ def test_l21_is_non_expansive(a, b, share):
     radius = share * norms(a).sum()
     distance = np.linalg.norm(project_l21(a, radius) - project_l21(b, radius))
     assert distance <= np.linalg.norm(a - b) * (1 + 1e-6) + 1e-12 * np.abs(a).max()
+
+
+@pytest.mark.parametrize("project", [project_l21, project_l2inf])
+@pytest.mark.parametrize("radius", [0.0, 1e-166, 1e-120])
+def test_rows_whose_squares_underflow_are_projected(project, radius):
+    # Fails if such a row has the norm 0, inside every ball.
+    for power in (-300, -170, -165, -150, -100):
+        delta = 10.0**power * np.random.default_rng(0).standard_normal((4, 3))
+        size = norms(project(delta, radius))
+        assert (size.sum() if project is project_l21 else size.max()) <= radius * (1 + 1e-6)
+        np.testing.assert_array_equal(project(torch.tensor(delta), radius), project(delta, radius))
+        if norms(delta).sum() <= radius:
+            np.testing.assert_array_equal(project(delta, radius), delta)
 
 
 @pytest.mark.parametrize("project", [project_l21, project_l2inf])

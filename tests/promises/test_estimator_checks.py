@@ -69,6 +69,7 @@ ESTIMATORS = [
 @parametrize_with_checks(
     ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED.get(type(estimator), {})
 )
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_estimator_checks(estimator, check):
     check(estimator)

@@ -36,6 +36,7 @@ def test_nullable_and_categorical_columns_are_taken():
         (lambda: flip(1.0).poison(X, Y.astype(np.float16))[1] != Y, 40),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 def test_odd_but_good_values_are_taken(call, count):
     assert np.count_nonzero(call()) == count
 

@@ -20,7 +20,7 @@ FOUNDATION = {
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
     "_intervals": set(),
-    "_threads": set(),
+    "_threads": {"_validation"},
     "_warnings": set(),
     "_validation": set(),
     "_seeding": set(),
@@ -31,7 +31,7 @@ OURS = {
     "nets": FOUNDATION,
     "study": FOUNDATION | {"nets"},
     "defences": FOUNDATION | {"nets"},
-    "theory": {"_typing", "_validation", "_warnings"},
+    "theory": {"_threads", "_typing", "_validation", "_warnings"},
     "datasets": {"_typing", "_validation"},
     "testing": FOUNDATION | {"attacks", "study"},
 }
@@ -46,7 +46,7 @@ OTHERS = {
     "attacks": {"numpy", "sklearn", "torch"},
     "modules": {"torch"},
     "nets": {"numpy", "sklearn", "skorch", "torch"},
-    "study": {"numpy", "sklearn", "joblib", "threadpoolctl", "tqdm"},
+    "study": {"numpy", "sklearn", "joblib", "tqdm"},
     "defences": {"numpy", "sklearn", "torch"},
     "theory": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "pooch"},

@@ -281,6 +281,7 @@ def test_map_runs_the_study():
     plt.close(figure)
 
 
+@pytest.mark.filterwarnings("ignore:.* selects none of the:UserWarning")
 @pytest.mark.parametrize("n_steps", [60, 2000])
 def test_bisection_ends_where_floats_do(n_steps, digits):
     # Fails if the middle of two neighbouring floats is tried for ever.

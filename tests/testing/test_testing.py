@@ -22,6 +22,7 @@ from skpoison import (
     LabelFlip,
     NetClassifier,
     RandomNoise,
+    project_l2inf,
 )
 from skpoison.testing import _requirements, check_attack
 
@@ -238,6 +239,14 @@ class Overspends(Shrink):
         return X + 2 * (X_new - X), y_new
 
 
+class RoundsLast(Shrink):
+    """Keeps the budget, and then rounds: which only coarse rows show."""
+
+    def _poison(self, X, y, random_state, out=None):
+        delta = project_l2inf(X.mean(axis=0, dtype=np.float64) - X, self.budget)
+        return np.clip(X + delta, *self.clip).astype(X.dtype), y.copy()
+
+
 class LeavesTheBox(Shrink):
     def poison(self, X, y, out=None):
         X_new, y_new = super().poison(X, y)
@@ -305,6 +314,7 @@ BROKEN = [
     (FlattensImages(), "keep images"),
     (ScalesIntegers(), "not scale integers"),
     (Overspends(**SHRINK), "stay within `budget` = 0.5"),
+    (RoundsLast(**SHRINK), "stay within `budget` = .*, but spent .* on float16 rows"),
     (LeavesTheBox(**SHRINK), "keep X inside `clip`"),
     (AttacksWhatIsPredicted(**SHRINK), "leave alone what is predicted"),
     (TransformsOtherwise(**SHRINK), "return the poisoned X from `fit_transform`"),

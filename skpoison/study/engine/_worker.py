@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
-from threadpoolctl import threadpool_limits
 
+from ..._threads import one_thread
 from ...nets import fit_many
 
 
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 def attempt(work, strict):
     """Call `work` on one thread, and return its outcome; with `strict` an error is raised as is."""
-    with threadpool_limits(1):
+    with one_thread():
         try:
             return Outcome(work(), None)
         except Exception as error:
@@ -159,7 +159,7 @@ class StackTask:
     one_by_one: bool = True
 
     def outcomes(self, strict):
-        with threadpool_limits(1):
+        with one_thread():
             try:
                 trainings = self.trainings()
                 fit_time = self.fit(trainings)
