@@ -58,7 +58,7 @@ def verdict(curve, name):
             best += f", the {end}"
         else:
             words.append(f"width {width} is not clearly worse: by {interval}")
-    return f"{'a U' if shape.is_u else 'not a U'}: {'; '.join([best, *words])}"
+    return f"{shape.verdict()}: {'; '.join([best, *words])}"
 
 
 parser = argparse.ArgumentParser(description="Clean accuracy over width, clean and poisoned.")

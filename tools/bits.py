@@ -175,6 +175,7 @@ def studies():
             **width,
             poison="dataset",
             early_stop_on="held-out",
+            **test,
         ),
     )
     tree = {"param_name": "max_depth", "param_range": [2, None]}

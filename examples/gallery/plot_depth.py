@@ -47,7 +47,7 @@ display.ax_.set(xlabel="Hidden layers", xticks=curve.param_range)
 
 # %%
 for name in curve.scores:
-    peak, left, right, is_u = curve.u_shape(name)
-    print(f"{name}: best depth {peak.param}, {'a U' if is_u else 'no U'}")
-    print(f"  depth 1 {left.mean:.3f} [{left.low:.3f}, {left.high:.3f}] under the peak")
-    print(f"  depth 5 {right.mean:.3f} [{right.low:.3f}, {right.high:.3f}] under the peak")
+    shape = curve.u_shape(name)
+    print(f"{name}: best depth {shape.peak.param}, {shape.verdict()}")
+    print(f"  depth 1 lies {shape.left} under the best of the others")
+    print(f"  depth 5 lies {shape.right} under the best of the others")

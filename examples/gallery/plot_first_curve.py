@@ -38,7 +38,7 @@ RobustnessCurveDisplay.from_curve(curve, score_name="Accuracy on clean data")
 # How far both ends lie under the peak, as paired differences with 95% intervals that allow for
 # folds that share training rows:
 for name in curve.scores:
-    peak, left, right, is_u = curve.u_shape(name)
-    print(f"{name}: best width {peak.param}, {'a U' if is_u else 'no U'}")
-    print(f"  narrowest {left.mean:.3f} [{left.low:.3f}, {left.high:.3f}] under the peak")
-    print(f"  widest    {right.mean:.3f} [{right.low:.3f}, {right.high:.3f}] under the peak")
+    shape = curve.u_shape(name)
+    print(f"{name}: best width {shape.peak.param}, {shape.verdict()}")
+    print(f"  the narrowest lies {shape.left} under the best of the others")
+    print(f"  the widest lies {shape.right} under the best of the others")

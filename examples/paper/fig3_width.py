@@ -397,15 +397,19 @@ def describe(curve):
             "narrowest": shape.left._asdict(),
             "widest": shape.right._asdict(),
             "is_u": shape.is_u,
+            "about": shape.about,
         }
         words = "one fold and seed cannot say how far the ends lie under it"
         if not math.isnan(shape.left.low):
             ends = zip(("narrowest", "widest"), (shape.left, shape.right), strict=True)
             words = ", ".join(
-                f"the {end} net lies {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}] under it"
+                f"the {end} net lies {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}] under the "
+                "best of the others"
                 for end, drop in ends
             )
-        verdict = "a U" if shape.is_u else "no U is shown"
+        verdict = shape.verdict()
+        if shape.is_u is None:
+            verdict += f" (about {shape.about})"
         print(f"{name}: {verdict}: best at width {shape.peak.param}; {words}")
     return shapes
 

@@ -3,17 +3,17 @@
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
-from .._intervals import Drop, corrected_interval
+from .._intervals import Drop
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_int, check_labels, check_real
 from ._arguments import budget_name_of
+from ._comparisons import fall
 from ._results import RobustnessCurve, check_curve
 from ._robustness_curve import robustness_curve
 from .engine import route
@@ -26,6 +26,7 @@ class BreakingPoint(NamedTuple):
     low: float
     high: float
     drops: dict[float, Drop]
+    about: str
 
     def __repr__(self) -> str:
         n = len(self.drops)
@@ -33,11 +34,12 @@ class BreakingPoint(NamedTuple):
         ends = (f"over {largest}" if math.isinf(b) else f"{b:.3g}" for b in (self.low, self.high))
         interval = f"[{', '.join(ends)}]"
         if math.isnan(self.low):
-            interval = "(no interval from one fold)"
+            interval = "(no interval)"
+        about = "" if self.about == "splits and seeds" else f" (about {self.about})"
         found = f"breaks at budget {self.budget:.3g}"
         if math.isinf(self.budget):
             found = f"does not break up to budget {largest}"
-        return f"{found} {interval}; {n} budget{'s' * (n != 1)} tried"
+        return f"{found} {interval}; {n} budget{'s' * (n != 1)} tried{about}"
 
 
 def breaking_point(
@@ -100,13 +102,14 @@ def breaking_point(
     Returns
     -------
     point : BreakingPoint
-        A named tuple. `budget` is the smallest budget tried at which the mean fall is at least
-        `drop`, or inf if no budget is large enough. `low` and `high` are the ends of its interval.
-        `low` is the smallest budget tried at which the upper end of the fall's interval is at least
-        `drop`: below it, the score has not fallen that far. `high` is the smallest one at which the
-        lower end is: from there on, it has. Both hold with the given `confidence`, and are NaN with
-        fewer than two folds. `drops` has
-        the fall and its interval at each budget tried. Printed, it is a sentence.
+        A named tuple. `budget` is where the mean fall reaches `drop`, on a straight line between
+        two budgets tried, or inf if no budget is large enough. `low` and `high` are the ends of its
+        interval. `low` is the largest budget tried before the upper end of the fall's interval
+        reaches `drop`: up to it, the score has not fallen that far. `high` is the smallest budget
+        tried at which the lower end reaches it: from there on, it has, or inf. Both hold with the
+        given `confidence`, and are NaN with fewer than two folds. `drops` has the fall and its
+        interval at each budget tried. `about` says what the intervals speak about, as in
+        `RobustnessCurve.u_shape`. Printed, it is a sentence.
 
     Raises
     ------
@@ -181,19 +184,19 @@ def breaking_point(
             **study_kw,
         )
         check_curve(curve)
-        return curve, curve.scores["attack"][0]
+        return curve
 
-    _, clean = scores(None)
+    clean = scores(None)
     drops = {0.0: Drop(0.0, 0.0, 0.0)}
 
     def try_budget(budget):
-        curve, table = scores(clone(attack).set_params(**{budget_name: budget}))
-        drops[budget] = _fall(clean, table, curve, confidence)
+        attacked = scores(clone(attack).set_params(**{budget_name: budget}))
+        drops[budget] = _fall((clean, attacked), ("attack", "attack"), 0, confidence)
 
     try_budget(max_budget)
     for which in ("mean", "high", "low"):
         _bisect(drops, which, drop, math.ldexp(max_budget, -n_steps), try_budget)
-    return _point(drops, drop)
+    return _point(drops, drop, clean)
 
 
 def _bisect(drops, which, drop, tolerance, try_budget):
@@ -220,17 +223,36 @@ def _first(drops, which, drop):
     return min(reached, default=math.inf)
 
 
-def _point(drops, drop):
-    low, high = _first(drops, "high", drop), _first(drops, "low", drop)
+def _point(drops, drop, curve):
+    low, high = _before(drops, _first(drops, "high", drop)), _first(drops, "low", drop)
     if any(math.isnan(fall.low) for fall in drops.values()):
         low = high = math.nan
-    return BreakingPoint(_first(drops, "mean", drop), low, high, dict(sorted(drops.items())))
+    about = curve.design.about(curve.hits is not None)
+    return BreakingPoint(_crossing(drops, drop), low, high, dict(sorted(drops.items())), about)
 
 
-def _fall(clean, table, curve, confidence):
-    whole = np.isfinite(clean) & np.isfinite(table)
-    ratio, groups = curve.test_train_ratio, curve.groups()
-    return corrected_interval((clean - table)[whole], groups[whole], ratio, confidence)
+def _before(drops, budget):
+    """The largest budget tried that is smaller; budget 0, at which nothing falls, is one."""
+    return max(b for b in drops if b < budget)
+
+
+def _crossing(drops, drop):
+    """Where the mean fall reaches `drop`, on a straight line between two budgets tried."""
+    end = _first(drops, "mean", drop)
+    if math.isinf(end):
+        return end
+    start = _before(drops, end)
+    low, high = drops[start].mean, drops[end].mean
+    return start + (end - start) * min(1.0, (drop - low) / (high - low))
+
+
+def _fall(curves, names, i, confidence):
+    """How far the scores of an attack on one curve lie above those of another on a second."""
+    hits = None
+    if all(curve.hits is not None and curve.n_splits > 1 for curve in curves):
+        hits = [curve.hits[name][i] for curve, name in zip(curves, names, strict=True)]
+    tables = [curve.scores[name][i] for curve, name in zip(curves, names, strict=True)]
+    return fall(curves[0].design, tables, hits, confidence)
 
 
 def budgets_of(curve):
@@ -260,6 +282,6 @@ def _of_curve(curve, value, drop, confidence):
         raise ValueError(f"`value` must be one of {curve.param_range}, got {value!r}")
     i = curve.param_range.index(value)
     names = list(budgets_of(curve).items())
-    clean = curve.scores[names[0][0]][i]
-    drops = {b: _fall(clean, curve.scores[name][i], curve, confidence) for name, b in names}
-    return _point(drops, drop)
+    clean = names[0][0]
+    drops = {b: _fall((curve, curve), (clean, name), i, confidence) for name, b in names}
+    return _point(drops, drop, curve)

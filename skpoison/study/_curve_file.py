@@ -1,6 +1,8 @@
 """The JSON text of a curve."""
 
+import base64
 import json
+import zlib
 
 import numpy as np
 
@@ -15,8 +17,9 @@ def to_text(state):
         table: {name: values.tolist() for name, values in state[table].items()} for table in TABLES
     }
     values = [_encoded(value) for value in state["param_range"]]
+    hits = state["hits"] and {name: _packed(bits) for name, bits in state["hits"].items()}
     head = {"format": FORMAT, "version": VERSION}
-    return json.dumps({**head, **state, **tables, "param_range": values}, indent=1)
+    return json.dumps({**head, **state, **tables, "param_range": values, "hits": hits}, indent=1)
 
 
 def from_text(text):
@@ -27,10 +30,25 @@ def from_text(text):
         raise ValueError("another format")
     for table in TABLES:
         state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
-    # Files of version 1 have values that JSON can hold, as they are.
+    # Files of version 1 have values that JSON can hold, as they are, and no hits.
     if version > 1:
         state["param_range"] = [_decoded(value) for value in state["param_range"]]
+        if state["hits"] is not None:
+            shape = np.shape(next(iter(state["scores"].values())))
+            state["hits"] = {n: _unpacked(t, shape) for n, t in state["hits"].items()}
     return state
+
+
+def _packed(bits):
+    return base64.b64encode(zlib.compress(bits.tobytes(), 9)).decode()
+
+
+def _unpacked(text, shape):
+    try:
+        bits = zlib.decompress(base64.b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"hits must be packed bits: {error}") from error
+    return np.frombuffer(bits, dtype=np.uint8).reshape(*shape, -1).copy()
 
 
 def _encoded(value):

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
@@ -72,7 +72,8 @@ def robustness_curve(
     early_stop_on : {"fraction", "held-out"}, default="fraction"
         "fraction" leaves validation to the estimator. "held-out" passes the held-out fold to `fit`
         as ``X_val, y_val``; a `NetClassifier` takes them, a Pipeline does not. Under
-        ``poison="dataset"`` this fold is poisoned, as in [1]_.
+        ``poison="dataset"`` this fold is poisoned, as in [1]_. `test` must be given then, because
+        a fold that chooses the epoch scores too well.
     n_repeats : int, default=1
         How often to repeat everything, on the same folds with new seeds.
     scoring : str, callable, list or dict, default=None
@@ -163,7 +164,7 @@ def robustness_curve(
     splits = _check_folds(cv.split(X, y, **split_params))
     test = check_test(test)
     check_choice(poison, "poison", ("fold", "dataset"))
-    hold_out = _check_early_stop(estimator, early_stop_on)
+    hold_out = _check_early_stop(estimator, early_stop_on, test)
     check_int(n_repeats, "n_repeats", low=1)
     if isinstance(fused, np.bool_):
         fused = bool(fused)
@@ -222,6 +223,7 @@ def _curve(cells, plan, metric=None):
         for field, table in tables.items():
             table[place.attack][place.value, column] = _of_metric(cell[field], metric)
     ratio = np.mean([len(test) / len(train) for train, test in plan.splits])
+    n_test = None if plan.test is None else _num_samples(plan.test[0])
     return RobustnessCurve(
         param_name=plan.param_name,
         param_range=plan.param_range,
@@ -231,7 +233,34 @@ def _curve(cells, plan, metric=None):
         n_splits=n_splits,
         n_repeats=len(plan.seeds),
         test_train_ratio=float(ratio),
+        n_test=n_test,
+        hits=None if n_test is None else _hits(cells, plan, tables["score"], n_test),
+        sharing=_sharing([test for _, test in plan.splits]),
     )
+
+
+def _hits(cells, plan, scores, n_test):
+    """The hits of all fits by attack; None unless every score is the share of hits."""
+    shape = (len(plan.param_range), plan.seeds.size, -(-n_test // 8))
+    hits = {name: np.zeros(shape, dtype=np.uint8) for name in plan.attacks}
+    n_splits = len(plan.splits)
+    for place, cell in cells.items():
+        column = place.repeat * n_splits + place.split
+        score = scores[place.attack][place.value, column]
+        if cell["hits"] is not None:
+            hits[place.attack][place.value, column] = cell["hits"]
+            share = np.unpackbits(cell["hits"], count=n_test).mean()
+        if np.isfinite(score) and (cell["hits"] is None or abs(share - score) > 1e-6):
+            return None
+    return hits
+
+
+def _sharing(held_out):
+    """Which splits hold out rows in common; None if all do so with themselves only."""
+    rows = np.concatenate(held_out)
+    if len(np.unique(rows)) == len(rows):
+        return None
+    return [[bool(np.isin(own, other).any()) for other in held_out] for own in held_out]
 
 
 def _of_metric(value, metric):
@@ -267,8 +296,13 @@ def _check_folds(splits):
     return splits
 
 
-def _check_early_stop(estimator, early_stop_on):
+def _check_early_stop(estimator, early_stop_on, test):
     check_choice(early_stop_on, "early_stop_on", ("fraction", "held-out"))
+    if early_stop_on == "held-out" and test is None:
+        raise ValueError(
+            "`test` must be given with early_stop_on='held-out', got None: the held-out rows "
+            "choose the epoch, so that their score is too good"
+        )
     if early_stop_on == "held-out" and not has_fit_parameter(estimator, "X_val"):
         raise ValueError(
             "`early_stop_on` must be 'fraction' for an estimator whose `fit` does not take "

@@ -22,7 +22,8 @@ class UShape(NamedTuple):
     peak: Peak
     left: Drop
     right: Drop
-    is_u: bool
+    is_u: bool | None
+    about: str
 
     def __repr__(self) -> str:
         return self.describe()
@@ -33,11 +34,9 @@ class UShape(NamedTuple):
         Returns
         -------
         verdict : str
-            "a U", "not a U", or, where no interval can be computed, "no verdict from one fold".
+            "a U", "not a U" or "no verdict".
         """
-        if not self._has_intervals():
-            return "no verdict from one fold"
-        return "a U" if self.is_u else "not a U"
+        return {True: "a U", False: "not a U", None: "no verdict"}[self.is_u]
 
     def describe(
         self, param_name: str = "", first: object = "the first value", last: object = "the last"
@@ -58,18 +57,16 @@ class UShape(NamedTuple):
         """
         name = f"{last_name(param_name)} " if param_name else ""
         peak = f"best at {name}{value_text(self.peak.param)} ({rounded(self.peak.score)})"
-        if not self._has_intervals():
-            return f"{self.verdict()}; {peak}"
+        if math.isnan(self.left.low) or math.isnan(self.right.low):
+            return f"{self.verdict()}, no interval; {peak}"
         lies = []
         for end, drop, which in ((first, self.left, "first"), (last, self.right, "last")):
             if end is self.peak.param and not self.is_u:
                 peak += f", the {which} value"
             else:
                 lies.append(f"{value_text(end)} lies {drop} under it")
-        return f"{self.verdict()}: {peak}; {', '.join(lies)}"
-
-    def _has_intervals(self):
-        return not (math.isnan(self.left.low) or math.isnan(self.right.low))
+        text = f"{self.verdict()}: {peak}; {', '.join(lies)}"
+        return f"{text} (about {self.about})" if self.is_u is None else text
 
 
 def value_text(value):

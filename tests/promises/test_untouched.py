@@ -229,7 +229,7 @@ def study(**kwargs):
         estimator = net(early_stopping=kwargs.get("early_stop_on") == "held-out")
         attacks = {"clean": None, "noise": NOISE, "flips": FLIP}
         arguments = {"param_name": "module__width", "param_range": [2, 4], "cv": 2} | kwargs
-        if arguments.pop("with_test", False):
+        if arguments.pop("with_test", "early_stop_on" in kwargs):
             arguments["test"] = X, y
         found = robustness_curve(estimator, X, y, attacks=attacks, random_state=0, **arguments)
         assert all(np.isfinite(table).all() for table in found.scores.values())

@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import KFold
+from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
     MLP,
@@ -69,12 +72,59 @@ def point_of(estimator, **kwargs):
 @pytest.mark.parametrize("drop", [0.05, 0.21, 0.33])
 @pytest.mark.parametrize("n_steps", [3, 8])
 def test_bisection_finds_where_the_score_falls(drop, n_steps):
-    # Fails if the bracket's lower end is returned, or the range is halved too seldom.
+    # Fails if an end of the bracket is returned, or the range is halved too seldom.
     point = point_of(Falls(), drop=drop, n_steps=n_steps)
     tolerance = 0.8 / 2**n_steps
-    assert drop - 2e-3 <= point.budget <= drop + tolerance + 2e-3  # of 320 rows
-    assert point.low == point.budget == point.high
+    assert point.budget == pytest.approx(drop, abs=4e-3)  # of 320 rows
+    assert point.low - 4e-3 <= drop <= point.high + 4e-3
+    assert point.high - point.low <= tolerance + 1e-9
     assert len(point.drops) <= n_steps + 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_the_bracket_holds_the_budget_where_the_score_falls(data):
+    # A study without noise: the fall at a budget is exactly this budget. Fails if `low` is rounded
+    # up to a budget at which the score has fallen already.
+    grid = sorted({0, *data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=12))})
+    budgets = {repr(k / 64): [[1 - k / 64] * 3] for k in grid}
+    tables = {name: np.array(table) for name, table in budgets.items()}
+    tables["0"] = tables.pop("0.0")
+    drop = data.draw(st.integers(1, 60)) / 64
+    curve = RobustnessCurve("width", [2], tables, tables, tables, 3, 1, 0.5)
+    point = breaking_point(curve, drop=drop)
+    if drop > grid[-1] / 64:
+        assert (point.budget, point.low, point.high) == (math.inf, grid[-1] / 64, math.inf)
+        return
+    assert point.budget == pytest.approx(drop)
+    assert point.low < drop <= point.high
+    inside = [k / 64 for k in grid if point.low < k / 64 < point.high]
+    assert not inside
+
+
+def test_a_fall_at_once_has_the_lower_end_0():
+    tables = {name: np.full((1, 3), score) for name, score in (("0", 0.9), ("0.1", 0.5))}
+    point = breaking_point(RobustnessCurve("width", [2], tables, tables, tables, 3, 1, 0.5))
+    assert (point.low, point.high) == (0.0, 0.1)
+    assert point.budget == pytest.approx(0.0125)  # 0.05 of a fall of 0.4
+
+
+def test_rows_of_a_fixed_test_set_count():
+    # Fails if the interval is about the seeds alone: all victims have the same luck with the rows.
+    X, y = DATA
+    kwargs = {"attack": LabelFlip(), "max_budget": 0.4, "n_steps": 2, "cv": 5, "random_state": 0}
+    tree = DecisionTreeClassifier(max_depth=6)
+    rows = np.random.default_rng(0).permutation(400)
+    X = np.random.default_rng(1).random((400, 3))
+    y = (X.sum(axis=1) > 1.5).astype(int)
+    test = X[rows[:40]], y[rows[:40]]
+    point = breaking_point(tree, X[rows[40:]], y[rows[40:]], test=test, **kwargs)
+    assert point.about == "splits, seeds and test rows"
+    assert str(point).endswith("budgets tried (about splits, seeds and test rows)")
+    loss = breaking_point(
+        tree, X[rows[40:]], y[rows[40:]], test=test, scoring="balanced_accuracy", **kwargs
+    )
+    assert loss.about == "splits and seeds on these test rows"
 
 
 def test_comparisons_are_paired():
@@ -96,7 +146,7 @@ def test_interval_covers_the_breaking_point():
     for seed in range(8):
         point = point_of(Falls(noise=0.3), drop=0.3, random_state=seed, cv=3, n_steps=4)
         assert point.low <= point.budget <= point.high
-        covered += point.low <= 0.3 + 0.8 / 2**4 and point.high >= 0.3
+        covered += point.low <= 0.3 <= point.high
         widths.append(point.high - point.low)
     assert covered >= 7
     assert np.median(widths) > 0.1
@@ -104,7 +154,8 @@ def test_interval_covers_the_breaking_point():
 
 def test_a_victim_that_does_not_break():
     point = point_of(Falls(), drop=0.9)
-    assert point.budget == point.low == point.high == math.inf
+    assert point.budget == point.high == math.inf
+    assert point.low == 0.8
     assert list(point.drops) == [0.0, 0.8]
 
 
@@ -130,12 +181,14 @@ SCORES = {
 
 def test_point_of_a_curve():
     curve = curve_of(SCORES)
-    assert breaking_point(curve, value=2)[:3] == (0.2, 0.2, 0.2)
+    narrow = breaking_point(curve, value=2)
+    assert narrow.budget == pytest.approx(0.1 + 0.1 * 0.03 / 0.28)
+    assert (narrow.low, narrow.high) == (0.1, 0.2)
     wide = breaking_point(curve, value=64)
-    assert wide.budget == 0.1
-    assert (wide.low, wide.high) == (0.1, 0.2)
+    assert wide.budget == pytest.approx(0.1 * 0.05 / 0.2)
+    assert (wide.low, wide.high) == (0.0, 0.2)
     assert list(wide.drops) == [0.0, 0.1, 0.2]
-    assert breaking_point(curve, value=2, drop=0.02).budget == 0.1
+    assert breaking_point(curve, value=2, drop=0.02).budget == pytest.approx(0.1)
     with pytest.raises(ValueError, match=r"`value` must be one of \[2, 64\], got None"):
         breaking_point(curve)
 
@@ -151,15 +204,16 @@ def test_point_of_a_curve():
         ),
         (
             (0.25, math.nan, math.nan),
-            "breaks at budget 0.25 (no interval from one fold); 2 budgets tried",
+            "breaks at budget 0.25 (no interval); 2 budgets tried",
         ),
     ],
 )
 def test_a_point_prints_in_words_and_stays_a_tuple(point, text):
     drops = {0.0: Drop(0.0, 0.0, 0.0), 0.8: Drop(0.4, 0.3, 0.5)}
-    found = BreakingPoint(*point, drops)
+    found = BreakingPoint(*point, drops, "splits and seeds")
     assert repr(found) == text
-    assert found == (*point, drops)
+    assert found == (*point, drops, "splits and seeds")
+    assert repr(found._replace(about="seeds on one split")) == f"{text} (about seeds on one split)"
     budget, *_ = found
     assert budget == point[0]
 
@@ -222,7 +276,8 @@ def test_map_runs_the_study():
     assert display.ax_ is ax
     assert list(display.curve_.scores) == ["0.0", "0.1", "0.2"]
     np.testing.assert_allclose(display.im_.get_array()[:, 0], [0.8, 0.7, 0.6], atol=1e-2)
-    assert breaking_point(display.curve_, value=0.0, drop=0.15).budget == 0.2
+    point = breaking_point(display.curve_, value=0.0, drop=0.15)
+    assert point.budget == pytest.approx(0.15, abs=1e-2)
     plt.close(figure)
 
 

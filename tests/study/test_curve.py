@@ -59,9 +59,18 @@ def test_frame_is_tidy():
 
 
 def test_peak_is_the_best_mean():
-    curve = make_curve([[0.9, 0.1], [0.6, 0.6], [0.5, np.nan]], 2, 1)
+    curve = make_curve([[0.9, 0.1], [0.6, 0.6], [0.5, 0.5]], 2, 1)
     assert curve.peak("C") == (64, pytest.approx(0.6))
+    # Fails if each value has a mean over columns of its own: the last has the easy fold only.
+    lucky = make_curve([[0.5, 0.1], [0.6, 0.2], [0.55, np.nan]], 2, 1)
+    assert lucky.peak("C") == (64, pytest.approx(0.6))
+    # A value whose fits all failed does not count.
     assert make_curve([[np.nan, np.nan], [0.2, np.nan], [0.1, 0.1]], 2, 1).peak("C").param == 64
+    none = make_curve([[0.5, np.nan], [np.nan, 0.2], [0.1, 0.1]], 2, 1)
+    with pytest.raises(ValueError, match="'C': in each column of its scores a fit failed"):
+        none.peak("C")
+    assert str(none).endswith("C: no column of scores without a failed fit")
+    assert "<td>no verdict</td>" in none._repr_html_()
 
 
 def test_u_shape_by_hand():
@@ -139,9 +148,18 @@ def test_interval_covers_the_drop(seed_share):
 def test_u_shape_without_enough_fits():
     shape = make_curve([[0.5], [0.8], [0.7]], 1, 1).u_shape("C")
     assert np.isnan(shape.left.low)
-    assert shape.is_u is False
-    # One split, several repeats: the peak is chosen on the other repeats.
-    assert make_curve(noisy([0.5, 0.8, 0.7], n=5), 1, 5).u_shape("C").is_u
+    assert shape.is_u is None
+    # One split, several repeats: the peak is chosen on the other repeats, and the interval speaks
+    # about seeds only. Fails if a U is called that another split may not have.
+    seeds = make_curve(noisy([0.5, 0.8, 0.7], n=5), 1, 5).u_shape("C")
+    assert seeds.left.low > 0.2
+    assert seeds.right.low > 0.05
+    assert seeds.is_u is None
+    assert seeds.about == "seeds on one split"
+    # The same drop in all folds leaves nothing to judge by, and a drop of a rounding error is none.
+    for drop in (0.1, 5.6e-17):
+        same = make_curve(np.repeat([[0.5 - drop], [0.5], [0.5 - drop]], 5, axis=1), 5, 1)
+        assert same.u_shape("C").is_u is None
     # A failed fit takes its column out.
     table = noisy([0.5, 0.8, 0.7])
     table[0, 3] = np.nan
@@ -375,7 +393,7 @@ def test_fuzz_load(n):
 
 # What is printed
 
-U = np.array([[0.30, 0.26, 0.34], [0.86, 0.87, 0.85], [0.81, 0.82, 0.80]])
+U = np.array([[0.30, 0.26, 0.34], [0.86, 0.87, 0.85], [0.81, 0.813, 0.807]])
 
 
 def test_a_curve_prints_a_verdict_for_each_attack():
@@ -386,7 +404,7 @@ def test_a_curve_prints_a_verdict_for_each_attack():
     assert str(curve).splitlines() == [
         "RobustnessCurve over module__width (3 values), 3 folds x 1 repeat",
         "C: a U: best at width 64 (0.86); 2 lies 0.56 [0.36, 0.76] under it, "
-        "4096 lies 0.05 [0.05, 0.05] under it",
+        "4096 lies 0.05 [0.02, 0.08] under it",
         "B: not a U: best at width 4096 (0.86), the last value; 2 lies 0.56 [0.36, 0.76] under it",
         "failed: all fits failed",
     ]
@@ -396,7 +414,7 @@ def test_a_curve_without_intervals_says_so():
     lines = str(make_curve(U[:, :1], 1, 1, values=[0.1, 0.1 + 0.2, None])).splitlines()
     assert lines == [
         "RobustnessCurve over width (3 values), 1 fold x 1 repeat",
-        "C: no verdict from one fold; best at width 0.3 (0.86)",
+        "C: no verdict, no interval; best at width 0.3 (0.86)",
     ]
     lines = str(make_curve([[0.5, 0.7]], 1, 2, values=["gini"])).splitlines()
     assert lines == [
@@ -409,12 +427,16 @@ def test_parts_of_a_verdict_print_and_stay_tuples():
     shape = make_curve(U, 3, 1, ratio=0.5).u_shape("C")
     assert repr(shape) == (
         "a U: best at 64 (0.86); the first value lies 0.56 [0.36, 0.76] under it, "
-        "the last lies 0.05 [0.05, 0.05] under it"
+        "the last lies 0.05 [0.02, 0.08] under it"
+    )
+    assert repr(shape._replace(is_u=None, about="seeds on one split")) == (
+        "no verdict: best at 64 (0.86); the first value lies 0.56 [0.36, 0.76] under it, "
+        "the last lies 0.05 [0.02, 0.08] under it (about seeds on one split)"
     )
     assert repr(shape.peak) == "best at 64 (0.86)"
     assert repr(shape.left) == "0.56 [0.36, 0.76]"
-    peak, left, right, is_u = shape
-    assert shape == (peak, left, right, is_u) == tuple(shape)
+    peak, left, right, is_u, about = shape
+    assert shape == (peak, left, right, is_u, about) == tuple(shape)
     assert peak == (64, pytest.approx(0.86))
     mean, low, high = left
     assert left == (mean, low, high)
@@ -468,10 +490,10 @@ def test_html_is_a_table_of_means_and_spreads():
         "<tr><th>2</th><td>0.600 ± 0.100</td><td>0.100 ± 0.000</td></tr>"
         "<tr><th>64</th><td>0.250 ± 0.000</td><td>0.500 ± 0.500</td></tr>"
         "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody>"
-        "<tfoot><tr><th>verdict</th><td>no verdict from one fold</td><td>not a U</td></tr>"
+        "<tfoot><tr><th>verdict</th><td>no verdict</td><td>not a U</td></tr>"
         "</tfoot></table>"
     )
-    table = {"failed": np.full((2, 2), np.nan), "C": np.array([[0.5, 0.6], [0.8, 0.9]])}
+    table = {"failed": np.full((2, 2), np.nan), "C": np.array([[0.5, 0.6], [0.8, 0.95]])}
     curve = RobustnessCurve("width", [2, 64], table, table, table, 2, 1, 1.0)
     assert "<th>verdict</th><td>all fits failed</td><td>not a U</td>" in curve._repr_html_()
     html = make_curve(noisy([0.5, 0.8, 0.7]))._repr_html_()

@@ -249,6 +249,7 @@ def test_early_stopping_on_the_held_out_fold(digits, poison):
         cv=KFold(3),
         poison=poison,
         early_stop_on="held-out",
+        test=(X, y),
         random_state=0,
     )
     for (X_train, y_train, X_val, y_val), (train, held_out) in zip(
@@ -263,9 +264,26 @@ def test_early_stopping_on_the_held_out_fold(digits, poison):
 
 def test_early_stopping_nets_stop_on_it(digits):
     net = clone(NET).set_params(early_stopping=True, n_iter_no_change=1, max_epochs=50)
-    result = robustness_curve(net, *digits, early_stop_on="held-out", **STUDY)
-    fraction = robustness_curve(net, *digits, **STUDY)
+    X, y = digits
+    test = X[200:], y[200:]
+    study = {**STUDY, "test": test}
+    result = robustness_curve(net, X[:200], y[:200], early_stop_on="held-out", **study)
+    fraction = robustness_curve(net, X[:200], y[:200], **study)
     assert not np.array_equal(result.scores["clean"], fraction.scores["clean"])
+
+
+def test_rows_that_choose_the_epoch_do_not_score():
+    # Fails if the fold that chose the epoch judges it: coin flips then get 0.57 and more.
+    rng = np.random.default_rng(0)
+    X, y = rng.random((200, 20)), rng.integers(2, size=200)
+    net = NetClassifier(MLP, lr=0.5, batch_size=16, max_epochs=30, early_stopping=True)
+    study = {"attacks": {"clean": None}, "param_name": "module__width", "param_range": [32]}
+    study |= {"early_stop_on": "held-out", "cv": 4, "random_state": 0}
+    with pytest.raises(ValueError, match="`test` must be given with early_stop_on='held-out'"):
+        robustness_curve(net, X, y, **study)
+    test = rng.random((1000, 20)), rng.integers(2, size=1000)
+    curve = robustness_curve(net, X, y, test=test, **study)
+    assert abs(curve.scores["clean"].mean() - 0.5) < 0.03
 
 
 def test_fixed_test_set(split_digits):

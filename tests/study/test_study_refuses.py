@@ -276,7 +276,7 @@ for name, kwargs, error, words in [
     ),
     (
         "early stopping without",
-        {**LINEAR, "early_stop_on": "held-out"},
+        {**LINEAR, "test": (X, Y), "early_stop_on": "held-out"},
         ValueError,
         "`early_stop_on` must be 'fraction' for .* `X_val`, got 'held-out' with LogisticRegression",
     ),
@@ -285,14 +285,21 @@ for name, kwargs, error, words in [
         {
             "estimator": make_pipeline(StandardScaler(), stopping()),
             "param_name": "netclassifier__lr",
+            "test": (X, Y),
             "early_stop_on": "held-out",
         },
         ValueError,
         "`early_stop_on` must be 'fraction' for .* with Pipeline",
     ),
     (
-        "early stopping not set",
+        "early stopping without test",
         {"early_stop_on": "held-out"},
+        ValueError,
+        "`test` must be given with early_stop_on='held-out', got None",
+    ),
+    (
+        "early stopping not set",
+        {"test": (X, Y), "early_stop_on": "held-out"},
         ValueError,
         "`X_val` must come with `early_stopping=True`",
     ),

@@ -176,6 +176,7 @@ class RobustnessPlan:
             fit_params=rows_of(self.fit_params, X, train),
             train_score_params=rows_of(self.score_params, X, train),
             test_score_params=rows_of(self.score_params, X, held_out),
+            keeps_hits=self.test is not None,
         )
 
     def group(self, tasks, fits, n_jobs):

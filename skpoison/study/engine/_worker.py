@@ -21,12 +21,14 @@ from ...nets import fit_many
 class Cell(TypedDict):
     """The result of one fit: scores (with several metrics, dicts of scores) and seconds.
 
-    A score is None where scoring failed.
+    A score is None where scoring failed. `hits` says in packed bits which rows of a fixed test set
+    were predicted right; else it is None.
     """
 
     score: Any
     train_score: Any
     fit_time: float
+    hits: np.ndarray | None
 
 
 class Outcome(NamedTuple):
@@ -84,6 +86,7 @@ class FitTask:
     train_score_params: dict = field(default_factory=dict)
     test_score_params: dict = field(default_factory=dict)
     scores_training: bool = True
+    keeps_hits: bool = False
 
     def outcomes(self, strict):
         fitted = attempt(self.fit, strict)
@@ -110,7 +113,17 @@ class FitTask:
         if self.scores_training:
             train_score, train_error = self.score(training, self.train_score_params, strict)
         cell = {"score": score, "train_score": train_score, "fit_time": fit_time}
+        cell["hits"] = self.hits() if self.keeps_hits else None
         return Outcome(cell, error or train_error)
+
+    def hits(self):
+        """Which test rows are predicted right, in packed bits; None for what is no classifier."""
+        X, y = self.test
+        try:
+            hits = np.asarray(self.estimator.predict(X)) == np.asarray(y)
+        except Exception:
+            return None
+        return np.packbits(hits) if np.shape(hits) == (_num_samples(X),) else None
 
     def score(self, data, params, strict):
         """Score the estimator; each metric fails by itself."""
@@ -199,7 +212,8 @@ def run_attack(attack, X, y):
 def without_gaps(cell, error_score) -> Cell:
     """The cell with `error_score` for each missing score. A cell that is None has none at all."""
     if cell is None:
-        return {"score": error_score, "train_score": error_score, "fit_time": np.nan}
+        score = error_score
+        return {"score": score, "train_score": score, "fit_time": np.nan, "hits": None}
 
     def put(score):
         if isinstance(score, dict):
@@ -210,6 +224,7 @@ def without_gaps(cell, error_score) -> Cell:
         "score": put(cell["score"]),
         "train_score": put(cell["train_score"]),
         "fit_time": cell["fit_time"],
+        "hits": cell["hits"],
     }
 
 
