@@ -36,7 +36,7 @@ scores = {"clean": cross_val_score(net, X, y, cv=5)}
 for name, attack in attacks.items():
     scores[name] = cross_val_score(PoisonedClassifier(net, attack), X, y, cv=5)
 for name, values in scores.items():
-    print(f"{name:6s} {values.mean():.3f} ± {values.std():.3f}")
+    print(f"{name:6s} {values.mean():.3f} ± {values.std(ddof=1):.3f}")
 
 # %%
 # The share of each class that is flipped. "loss" flips over half of the zeros and threes, which the

@@ -48,7 +48,7 @@ for i, budget in enumerate(budgets):
 
 fig, ax = plt.subplots()
 for name, table in accuracy.items():
-    ax.errorbar(budgets, table.mean(axis=1), table.std(axis=1), capsize=3, label=name)
+    ax.errorbar(budgets, table.mean(axis=1), table.std(axis=1, ddof=1), capsize=3, label=name)
 ax.set(
     xlabel="Norm that each row may move (budget B)", ylabel="Accuracy on clean data", ylim=(0, 1)
 )

@@ -45,4 +45,4 @@ for ax, (name, attack) in zip(axes, attacks.items(), strict=True):
 net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, max_epochs=20, random_state=0)
 for name, attack in {"clean": None, **attacks}.items():
     scores = cross_val_score(PoisonedClassifier(net, attack), X, y, cv=5)
-    print(f"{name:12s} {scores.mean():.3f} ± {scores.std():.3f}")
+    print(f"{name:12s} {scores.mean():.3f} ± {scores.std(ddof=1):.3f}")

@@ -70,7 +70,8 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     - rows are sorted by their content, so that their order in X does not matter;
     - seeds come from the content of the partition;
     - a member knows only the classes in its own partition, because a list of all classes would
-      depend on other partitions. It votes for a label, not for an index;
+      depend on other partitions. It votes for a label, not for an index. A prediction outside these
+      classes, such as the `outlier_label` of a `RadiusNeighborsClassifier`, is no vote;
     - an empty partition does not vote, and one with rows of a single class votes for it;
     - if numbers of votes are equal, the first label in sorted order wins;
     - nets are trained together, on one thread, only if this is known not to change their bits.
@@ -191,8 +192,9 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         votes : ndarray of int of shape (n, n_classes)
-            In the order of `classes_`. The votes of a row sum to the number of partitions that are
-            not empty.
+            In the order of `classes_`. A member has a vote if it predicts a label of its own
+            partition, so the votes of a row sum to at most the number of partitions that are not
+            empty.
         """
         check_is_fitted(self)
         return self._count(check_rows(self, X, reset=False))
@@ -206,12 +208,16 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             rows = np.arange(start, start + len(part))
             for member in self.estimators_:
                 if member is not None:
-                    labels = _predict(member, part, tensor)
-                    votes[rows, np.searchsorted(self.classes_, labels)] += 1
+                    labels = np.asarray(_predict(member, part, tensor))
+                    # What counts must not depend on the labels of other partitions.
+                    own = np.isin(labels, member.classes_)
+                    votes[rows[own], np.searchsorted(self.classes_, labels[own])] += 1
         return votes
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict the label with the most votes; if numbers are equal, the first in sorted order.
+
+        For a row without votes this is the first of all labels.
 
         Parameters
         ----------
@@ -236,10 +242,11 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            In the order of `classes_`.
+            In the order of `classes_`. For a row without votes, all classes have the same share.
         """
         votes = self.votes(X)
-        return votes / votes.sum(axis=1, keepdims=True)
+        total = votes.sum(axis=1, keepdims=True)
+        return np.where(total > 0, votes / np.maximum(total, 1), 1 / len(self.classes_))
 
     def certify(self, X: ArrayLike) -> Array:
         """Return how many changes of the training set each prediction provably withstands.

@@ -35,7 +35,8 @@ def excess_risks(
     """Train on poisoned samples of several sizes, and once on all rows, which are then clean.
 
     The arguments are those of `ExcessRiskDisplay.from_estimator`. Returns the sizes, a list of int,
-    and the excess risks, a dict of attack to an array of shape (n_sizes, n_repeats).
+    and the excess risks, a dict of attack to an array of shape (n_sizes, n_repeats), with NaN where
+    a fit or its score failed.
     """
     X, y = indexable(X, y)
     n_rows = _num_samples(y)
@@ -66,7 +67,7 @@ def excess_risks(
         plan,
         n_jobs=n_jobs,
         store=Store(memory),
-        error_score="raise",
+        error_score=np.nan,
         progress=progress,
         description="excess risk",
     )

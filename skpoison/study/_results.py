@@ -16,6 +16,7 @@ from .._validation import check_choice, check_real
 from ._comparisons import Design, drop_to_end
 from ._curve_file import TABLES, from_text, to_text
 from ._shapes import Peak, UShape, last_name, value_text
+from ._spread import mean_and_deviation
 
 
 @dataclass(repr=False)
@@ -373,7 +374,7 @@ class RobustnessCurve:
         body = ""
         for i, value in enumerate(self.param_range):
             cells = "".join(
-                f"<td>{np.nanmean(table[i]):.3f} ± {np.nanstd(table[i]):.3f}</td>"
+                f"<td>{mean_and_deviation(table[i])}</td>"
                 if np.isfinite(table[i]).any()
                 else "<td>failed</td>"
                 for table in self.scores.values()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
@@ -37,9 +37,13 @@ N_SQUARE, N_CUBE = 6, 22
 
 
 class Chaos(ClassifierMixin, BaseEstimator):
-    """Predicts by a hash of all that it is told: whatever leaks into it changes it."""
+    """Predicts by a hash of all that it is told: whatever leaks into it changes it.
 
-    def __init__(self, random_state=None):
+    It may also predict the labels `outside`, which its rows need not have.
+    """
+
+    def __init__(self, outside=(), random_state=None):
+        self.outside = outside
         self.random_state = random_state
 
     def fit(self, X, y):
@@ -50,8 +54,9 @@ class Chaos(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         digests = (blake2b(self.told_ + row.tobytes(), digest_size=8).digest() for row in X)
-        codes = [int.from_bytes(digest, "big") % len(self.classes_) for digest in digests]
-        return self.classes_[codes]
+        labels = np.r_[self.classes_, np.array(self.outside, self.classes_.dtype)]
+        codes = [int.from_bytes(digest, "big") % len(labels) for digest in digests]
+        return labels[codes]
 
 
 def changes(rows, domain, labels):
@@ -129,6 +134,48 @@ def test_no_certified_prediction_changes_at_two_rows():
         assert radius.min() >= 2
 
 
+@pytest.mark.parametrize("outside", [(99,), (-1, 1, 99)])
+def test_no_certified_prediction_changes_if_members_name_other_labels(outside):
+    # Every change of one row, also to the labels outside, which are then in `classes_`. Fails if a
+    # vote for a label outside goes to its neighbour in the order, or counts as soon as any other
+    # partition has the label.
+    rows = [(x, label) for x in CUBE for label in (0, 2)]
+    X = np.random.default_rng(0).random((300, 3))
+    estimator = Chaos(outside)
+    ensemble = fitted(rows, estimator, N_CUBE)
+    before, radius = ensemble.predict(X), ensemble.certify(X)
+    broken = np.zeros(len(X), dtype=bool)
+    for changed, _ in within(rows, CUBE, (-1, 0, 1, 2), r=1):
+        after = fitted(changed, estimator, N_CUBE).predict(X)
+        assert (after == before)[radius >= 1].all(), changed
+        broken |= after != before
+    assert (radius >= 1).sum() > 20
+    assert broken.sum() > 20
+
+
+@pytest.mark.filterwarnings("ignore:Outlier label")
+def test_outliers_of_all_members_have_no_vote():
+    # All 20 members call a distant row an outlier. Fails if -1 counts as the label 1 (20 votes, 9
+    # changes certified), or 99 as an index after the last label.
+    rng = np.random.default_rng(0)
+    X, y = rng.random((400, 2)), rng.integers(1, 3, 400)
+    away = np.array([[5.0, 5.0]])
+    for outlier_label in (-1, 99):
+        member = RadiusNeighborsClassifier(radius=0.25, outlier_label=outlier_label)
+        ensemble = PartitionEnsemble(member, 20, random_state=0).fit(X, y)
+        assert ensemble.votes(away).tolist() == [[0, 0]]
+        assert ensemble.predict(away).tolist() == [1]
+        assert ensemble.predict_proba(away).tolist() == [[0.5, 0.5]]
+        assert ensemble.certify(away).tolist() == [0]
+        changed = PartitionEnsemble(member, 20, random_state=0)
+        changed.fit(np.r_[X, away], np.r_[y, 0])
+        assert changed.predict(away).tolist() == [0]
+        votes = ensemble.votes(X)
+        said = np.array([m.predict(X) for m in ensemble.estimators_])
+        np.testing.assert_array_equal(votes.T, [(said == label).sum(axis=0) for label in (1, 2)])
+        assert votes.sum(axis=1).min() < 20
+
+
 def test_flips_to_and_fro_of_repeated_rows():
     # Several rows in a partition, equal ones among them.
     rows = [(SQUARE[k % 4], k % 2) for k in range(6)] + [(SQUARE[0], 0)]
@@ -192,16 +239,17 @@ def test_certified_predictions_survive_random_changes(case):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 12))
-def test_radius_is_the_largest_that_votes_allow(seed, n_classes, n_votes):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(0, 12), st.integers(0, 3))
+def test_radius_is_the_largest_that_votes_allow(seed, n_classes, n_votes, n_abstaining):
     # Against every way to move votes, one partition at a time; a class that no row has yet comes
-    # first (column 0). Fails if the tie rule is on the wrong side.
+    # first (column 0), and the last column has the partitions that abstain. Fails if the tie rule
+    # is on the wrong side, or without votes (-1).
     rng = np.random.default_rng(seed)
     votes = rng.multinomial(n_votes, np.full(n_classes, 1 / n_classes))
     (radius,) = certified_radius(votes[np.newaxis])
-    whole = np.r_[0, votes]
-    winner, level, distance = whole.argmax(), {tuple(whole)}, 0
-    while all(np.argmax(v) == winner for v in level):
+    whole = np.r_[0, votes, n_abstaining]
+    winner, level, distance = 1 + votes.argmax(), {tuple(whole)}, 0
+    while not distance or all(np.argmax(v[:-1]) == winner for v in level):
         distance += 1
         level |= {
             tuple(np.array(v) - unit + other)

@@ -247,9 +247,48 @@ def test_map_shows_the_study():
     np.testing.assert_allclose(display.im_.get_array(), [[0.8, 0.9], [0.78, 0.7], [0.5, 0.5]])
     assert [text.get_text() for text in display.text_[1]] == ["0.78", "0.70"]
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["0", "0.1", "0.2"]
-    segments = [segment.tolist() for segment in display.lines_.get_segments()]
-    assert segments == [[[-0.5, 1.5], [0.5, 1.5]], [[0.5, 0.5], [1.5, 0.5]]]
+    # The rows 0, 1 and 2 are the budgets 0, 0.1 and 0.2; `test_point_of_a_curve` has the points.
+    narrow, wide = 1 + 0.03 / 0.28, 0.05 / 0.2
+    np.testing.assert_allclose(
+        display.lines_.get_segments(),
+        [[[-0.5, narrow], [0.5, narrow]], [[0.5, wide], [1.5, wide]]],
+    )
     plt.close(display.figure_)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.5))
+def test_the_line_of_the_map_is_the_breaking_point(seed, drop):
+    # Fails if the means of a clean and a poisoned row are over different fits, where some failed,
+    # or if fits count alike though their folds have lost different numbers.
+    rng = np.random.default_rng(seed)
+    budgets = [0.0, 0.1, 0.4, 0.5]
+    scores = rng.random((4, 2, 6))
+    scores[rng.random(scores.shape) < 0.3] = np.nan
+    tables = {repr(budget): table for budget, table in zip(budgets, scores, strict=True)}
+    curve = curve_of(tables, n_splits=3, n_repeats=2)
+    _, ax = plt.subplots()
+    display = BudgetHeatmapDisplay.from_curve(curve, drop=drop, ax=ax)
+    drawn = {
+        curve.param_range[int((start[0] + stop[0]) / 2)]: np.interp(start[1], range(4), budgets)
+        for start, stop in display.lines_.get_segments()
+    }
+    points = {value: breaking_point(curve, value=value, drop=drop).budget for value in (2, 64)}
+    assert drawn == pytest.approx({v: b for v, b in points.items() if math.isfinite(b)})
+    plt.close(display.figure_)
+
+
+def test_the_line_of_plain_scores_is_paired():
+    # The second fit failed under the attack; the first lost 0.05. The means fell by 0.1 or rose.
+    for other, drop in ((0.9, 0.08), (0.3, 0.04)):
+        scores = np.array([[[0.8, other]], [[0.75, np.nan]]])
+        display = BudgetHeatmapDisplay(
+            budgets=[0, 0.2], param_name="width", param_range=[2], scores=scores
+        )
+        display.plot(drop=drop)
+        heights = [segment[0][1] for segment in display.lines_.get_segments()]
+        assert heights == pytest.approx([0.8] if drop < 0.05 else [])
+        plt.close(display.figure_)
 
 
 def test_map_of_failed_fits():

@@ -479,7 +479,8 @@ def test_html_escapes_names():
 
 
 def test_html_is_a_table_of_means_and_spreads():
-    # Letter for letter: a table that is broken is no table.
+    # Letter for letter: a table that is broken is no table. The deviation is the one of a sample,
+    # as in the displays; a single score has none.
     table = {"clean": np.array([[0.5, 0.7], [np.nan, 0.25], [np.nan, np.nan]])}
     table["C"] = np.array([[0.1, 0.1], [1.0, 0.0], [0.5, 0.5]])
     curve = RobustnessCurve("width", [2, 64, None], table, table, table, 2, 1, 1.0)
@@ -487,8 +488,8 @@ def test_html_is_a_table_of_means_and_spreads():
         "<table><caption>Clean score over width: mean ± standard deviation over "
         "2 splits x 1 repeats</caption>"
         "<thead><tr><th>width</th><th>clean</th><th>C</th></tr></thead><tbody>"
-        "<tr><th>2</th><td>0.600 ± 0.100</td><td>0.100 ± 0.000</td></tr>"
-        "<tr><th>64</th><td>0.250 ± 0.000</td><td>0.500 ± 0.500</td></tr>"
+        "<tr><th>2</th><td>0.600 ± 0.141</td><td>0.100 ± 0.000</td></tr>"
+        "<tr><th>64</th><td>0.250</td><td>0.500 ± 0.707</td></tr>"
         "<tr><th>None</th><td>failed</td><td>0.500 ± 0.000</td></tr></tbody>"
         "<tfoot><tr><th>verdict</th><td>no verdict</td><td>not a U</td></tr>"
         "</tfoot></table>"
@@ -512,7 +513,7 @@ def test_display_draws_means_and_spread():
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_xlabel() == "width"
     band = display.fill_between_[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx((table.mean(axis=1) + table.std(axis=1)).max())
+    assert band[:, 1].max() == pytest.approx((table.mean(axis=1) + table.std(axis=1, ddof=1)).max())
     _, ax = plt.subplots()
     again = display.plot(ax=ax, std_display_style="errorbar", errorbar_kw={"label": "other"})
     assert again is display
@@ -550,10 +551,39 @@ def test_display_marks_the_peak_and_names_the_us():
     plt.close("all")
 
 
+def test_display_marks_the_peak_of_the_curve_where_fits_failed():
+    # Fails if each value is compared by a mean over columns of its own: 4096 has the easy fold
+    # only. The second curve has no peak.
+    table = {
+        "C": np.array([[0.5, 0.1], [0.6, 0.2], [0.55, np.nan]]),
+        "none": np.array([[0.5, np.nan], [np.nan, 0.2], [0.1, 0.1]]),
+    }
+    curve = RobustnessCurve("width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
+    (ring,) = RobustnessCurveDisplay.from_curve(curve).peaks_
+    assert ring.get_xdata()[0] == curve.peak("C").param == 64
+    assert ring.get_ydata()[0] == pytest.approx(0.4)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("style", ["fill_between", "errorbar", None])
+def test_a_single_score_has_no_deviation(style):
+    # Fails if a band of no width says that there is no noise.
+    curve = make_curve([[0.5], [0.8], [0.7]], 1, 1)
+    display = RobustnessCurveDisplay.from_curve(curve, std_display_style=style)
+    if style == "fill_between":
+        assert not display.fill_between_[0].get_paths()
+    elif style == "errorbar":
+        bars = display.errorbar_[0].lines[2][0].get_segments()
+        assert not any(np.isfinite(bar).any() for bar in bars)
+    assert display.peaks_[0].get_xdata()[0] == 64
+    display.figure_.canvas.draw()
+    plt.close("all")
+
+
 @pytest.mark.parametrize("style", ["fill_between", "errorbar"])
 @pytest.mark.parametrize("shift", [0, 0.5])
 def test_bands_of_accuracies_end_at_0_and_1(style, shift):
-    # Means 0.075 and 0.925, deviations 0.13. With the shift they are no accuracies.
+    # Means 0.075 and 0.925, deviations 0.15. With the shift they are no accuracies.
     table = np.array([[0.0, 0.0, 0.0, 0.3], [1.0, 1.0, 1.0, 0.7]])
     table[1] += shift
     display = RobustnessCurveDisplay.from_curve(
@@ -564,7 +594,7 @@ def test_bands_of_accuracies_end_at_0_and_1(style, shift):
     else:
         bars = display.errorbar_[0].lines[2][0].get_segments()
         heights = np.concatenate(bars)[:, 1]
-    mean, deviation = table.mean(axis=1), table.std(axis=1)
+    mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
     low = mean[0] - deviation[0] if shift else 0
     high = mean[1] + deviation[1] if shift else 1
     assert (heights.min(), heights.max()) == (pytest.approx(low), pytest.approx(high))

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -31,7 +32,7 @@ def test_draws_means_spread_and_bounds():
     np.testing.assert_allclose(first.get_ydata(), [0.5, 0.2, 0.1])
     np.testing.assert_array_equal(second.get_xdata(), SIZES)
     band = display.fill_between_[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx(0.6)
+    assert band[:, 1].max() == pytest.approx(0.5 + 0.1 * 2**0.5)
     # A bound has the colour of its attack, and a line that is not the measurements'.
     assert list(display.bounds_) == ["C = 100"]
     bound = display.bounds_["C = 100"]
@@ -108,6 +109,39 @@ def test_from_estimator_by_hand(split_digits):
     assert (flips > clean).all()
     assert (np.diff(clean.mean(axis=1)) < 0).all()
     assert not hasattr(victim, "coef_")
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
+def test_a_sample_that_lacks_a_class_is_nan(scoring):
+    # 8 of 200 rows have the class 2. A sample of 10 has it in the second repeat; without it, the
+    # log loss has no number. Fails if one such score ends the study.
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 2)), np.arange(200) % 2
+    y[::25] = 2
+    X[:, 0] += y
+    kwargs = {
+        "attacks": {"clean": None, "flips": LabelFlip(0.2)},
+        "train_sizes": [10, 150],
+        "test": (X, y),
+        "scoring": scoring,
+        "n_repeats": 4,
+        "random_state": 0,
+    }
+    random_state = np.random.RandomState(0)
+    is_whole = []
+    for _ in range(4):
+        is_whole.append(len(set(y[random_state.permutation(200)[:10]])) == 3)
+        random_state.randint(2**31 - 1)
+    assert 0 < sum(is_whole) < 4
+    if scoring == "accuracy":
+        excess = ExcessRiskDisplay.from_estimator(LogisticRegression(), X, y, **kwargs).excess
+        assert np.isfinite(excess["clean"]).all()
+        return
+    with pytest.warns(FitFailedWarning, match=r"fits of the study failed(.|\n)*Scoring failed"):
+        display = ExcessRiskDisplay.from_estimator(LogisticRegression(), X, y, **kwargs)
+    np.testing.assert_array_equal(np.isfinite(display.excess["clean"]), [is_whole, [True] * 4])
+    assert np.isfinite(display.excess["flips"][1]).all()
+    assert np.isfinite(display.lines_[0].get_ydata()).all()
 
 
 def test_from_estimator_depends_on_its_seed_alone(digits):

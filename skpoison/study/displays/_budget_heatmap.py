@@ -11,7 +11,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from ..._typing import Array, Attack, Classifier
 from ..._validation import check_real
 from .._arguments import budget_name_of
-from .._breaking_point import budgets_of
+from .._breaking_point import breaking_point, budgets_of
 from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
 from ._scaffold import axes_of
@@ -48,9 +48,9 @@ class BudgetHeatmapDisplay:
     text_ : ndarray of matplotlib.text.Text of shape (n_budgets, n_params)
         The numbers in it.
     lines_ : matplotlib.collections.LineCollection or None
-        The lines where the mean score has fallen by `drop`, if that is given.
+        The lines at the budgets where the mean score has fallen by `drop`, if that is given.
     curve_ : RobustnessCurve
-        The study, unless the display was made from plain scores.
+        The study. A display of plain scores makes one in which each score is a fold.
 
     Examples
     --------
@@ -131,9 +131,8 @@ class BudgetHeatmapDisplay:
             budget_name=budget_name,
             score_name=score_name,
         )
-        display.plot(ax=ax, **plot_kw)
         display.curve_ = curve
-        return display
+        return display.plot(ax=ax, **plot_kw)
 
     @classmethod
     def from_estimator(
@@ -234,8 +233,10 @@ class BudgetHeatmapDisplay:
         ax : matplotlib.axes.Axes, default=None
             Axes to draw in; None makes a new figure.
         drop : float, default=None
-            If given, a red line in each column marks the first budget at which the mean score has
-            fallen by this much from its value at budget 0.
+            If given, a red line in each column marks the budget at which the mean score has fallen
+            by this much from its value at budget 0. It is the budget that `breaking_point` finds in
+            `curve_`. The middle of a cell is its budget, and between two cells the line stands in
+            proportion.
         values_format : str, default=".2f"
             Format of the numbers.
         im_kw : dict, default=None
@@ -250,6 +251,8 @@ class BudgetHeatmapDisplay:
         _check_drop(drop)
         ax = axes_of(self, ax)
         values, budgets = list(self.param_range), list(self.budgets)
+        if not hasattr(self, "curve_"):
+            self.curve_ = self._curve_of_scores(values, budgets)
         # Fits that failed do not count.
         means = np.ma.masked_invalid(self.scores).mean(axis=2).filled(np.nan)
         im_kw = {"origin": "lower", "aspect": "auto", "cmap": "viridis", **(im_kw or {})}
@@ -264,13 +267,10 @@ class BudgetHeatmapDisplay:
             self.text_[i, j] = ax.text(j, i, text, **{**kwargs, **(text_kw or {})})
         self.lines_: Any = None
         if drop is not None:
-            # Up to rounding: 0.8 - 0.75 counts as 0.05.
-            fallen = means[0] - means >= drop - 1e-9
-            first = [(column.argmax(), j) for j, column in enumerate(fallen.T) if column.any()]
-            places = np.array(first, dtype=float).reshape(-1, 2)
-            self.lines_ = ax.hlines(
-                places[:, 0] - 0.5, places[:, 1] - 0.5, places[:, 1] + 0.5, color="red", linewidth=3
-            )
+            points = [breaking_point(self.curve_, value=v, drop=drop).budget for v in values]
+            columns = np.flatnonzero(np.isfinite(points))
+            heights = np.interp(np.array(points)[columns], budgets, np.arange(len(budgets)))
+            self.lines_ = ax.hlines(heights, columns - 0.5, columns + 0.5, color="red", linewidth=3)
         ax.figure.colorbar(self.im_, ax=ax, label=self.score_name)
         ax.set_xticks(range(len(values)), [str(value) for value in values])
         ax.set_yticks(range(len(budgets)), [f"{budget:g}" for budget in budgets])
@@ -278,6 +278,16 @@ class BudgetHeatmapDisplay:
         ax.set_ylabel(self.budget_name)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _curve_of_scores(self, values, budgets):
+        scores = np.asarray(self.scores, dtype=np.float64)
+        names = [repr(float(budget)) for budget in budgets]
+        tables = dict(zip(names, scores, strict=True))
+        # The ratio widens intervals, which are not drawn.
+        ratio = 1.0
+        return RobustnessCurve(
+            self.param_name, values, tables, tables, tables, scores.shape[2], 1, ratio
+        )
 
 
 def _check_drop(drop):

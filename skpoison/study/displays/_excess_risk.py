@@ -10,7 +10,8 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from ..._typing import Attack, Classifier, Memory, Seed
 from ..._validation import check_choice
 from .._excess_risk import excess_risks
-from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
+from .._spread import means_and_deviations
+from ._scaffold import axes_of, draw_band, draw_line
 
 
 class ExcessRiskDisplay:
@@ -25,7 +26,7 @@ class ExcessRiskDisplay:
     train_sizes : array-like of shape (n_sizes,)
         Sample sizes n, > 0.
     excess : dict of str to array-like of shape (n_sizes, n_scores)
-        Excess risks by attack; NaN for a fit that failed.
+        Excess risks by attack; NaN for a fit that failed, or whose score did.
     bounds : dict of str to array-like of shape (n_sizes,), default=None
         Bounds from theory for some or all of the attacks, such as
         `skpoison.theory.sgd_excess_risk_bound`. They are drawn dashed in the attack's colour.
@@ -179,10 +180,23 @@ class ExcessRiskDisplay:
         Raises
         ------
         ValueError
-            If a parameter is out of its range.
+            If a parameter is out of its range, if all fits failed, or if an attack failed on all
+            samples of a repeat.
+
+        Warns
+        -----
+        FitFailedWarning
+            If a fit or its score failed: its excess risk is NaN. A small sample may lack a class,
+            so that the log loss, which needs a probability of each class, fails. If the fit on all
+            clean rows failed, this holds for the whole repeat.
 
         Notes
         -----
+        The clean model is trained on all rows, and the samples are drawn from the same rows. So the
+        spread over repeats shrinks as n grows, and for clean training on a sample of all rows there
+        is hardly any left. It shows how much samples and seeds matter for these rows. It is no
+        interval for other rows from the same distribution.
+
         scikit-learn's log loss clips probabilities at the precision of their type. A float32 net
         that is sure of the wrong class therefore loses 16 nats at most.
         """
@@ -219,7 +233,8 @@ class ExcessRiskDisplay:
         ax : matplotlib.axes.Axes, default=None
             Axes to draw in; None makes a new figure.
         std_display_style : {"fill_between"} or None, default="fill_between"
-            How to show the standard deviation over repeats.
+            How to show the standard deviation over repeats, the one of a sample, with n - 1 in
+            the denominator. A single repeat has none.
         line_kw : dict, default=None
             Passed to `matplotlib.axes.Axes.plot` for the means.
         fill_between_kw : dict, default=None

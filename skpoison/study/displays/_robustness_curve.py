@@ -12,7 +12,8 @@ from ..._validation import check_choice
 from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
 from .._shapes import UShape
-from ._scaffold import axes_of, draw_band, draw_line, means_and_deviations
+from .._spread import means_and_deviations
+from ._scaffold import axes_of, draw_band, draw_line
 
 
 class RobustnessCurveDisplay:
@@ -47,7 +48,8 @@ class RobustnessCurveDisplay:
     errorbar_ : list of matplotlib artists or None
         The error bars, if drawn.
     peaks_ : list of matplotlib.lines.Line2D
-        The rings around the best means. An attack whose fits all failed has none.
+        The rings around the means of the best values, as `RobustnessCurve.peak` finds them. An
+        attack without a peak, because its fits failed, has none.
 
     Examples
     --------
@@ -110,7 +112,7 @@ class RobustnessCurveDisplay:
             If `curve` is not a RobustnessCurve.
         """
         check_curve(curve)
-        names = [name for name, table in curve.scores.items() if np.isfinite(table).any()]
+        names = [name for name, table in curve.scores.items() if _best(table) is not None]
         display = cls(
             param_name=curve.param_name,
             param_range=curve.param_range,
@@ -190,8 +192,9 @@ class RobustnessCurveDisplay:
     ) -> Self:
         """Draw the means, with one standard deviation to both sides.
 
-        A ring marks the best mean of each attack, and the legend says which curves are a U. Where
-        all scores lie in [0, 1], bands and error bars end there.
+        A ring marks the best value of each attack, and the legend says which curves are a U. Where
+        all scores lie in [0, 1], bands and error bars end there. The deviation is the one of a
+        sample, with n - 1 in the denominator; a single score has none.
 
         Parameters
         ----------
@@ -241,8 +244,8 @@ class RobustnessCurveDisplay:
                 color = line.get_color()
             if std_display_style == "fill_between":
                 self.fill_between_.append(draw_band(ax, values, low, high, line, fill_between_kw))
-            if np.isfinite(means).any():
-                best = np.nanargmax(means)
+            best = _best(table)
+            if best is not None:
                 ring = {"marker": "o", "markersize": 10, "fillstyle": "none"}
                 ring |= {"color": color, "linestyle": "none"}
                 self.peaks_ += ax.plot(values[best], means[best], **ring)
@@ -255,6 +258,20 @@ class RobustnessCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _best(table):
+    """The row with the best mean, as `RobustnessCurve.peak` compares them; None without scores.
+
+    Means are compared over the columns in which no fit failed. A row whose fits all failed does not
+    count.
+    """
+    finite = np.isfinite(table)
+    rows = np.flatnonzero(finite.any(axis=1))
+    columns = finite[rows].all(axis=0)
+    if not len(rows) or not columns.any():
+        return None
+    return rows[np.argmax(table[rows][:, columns].mean(axis=1))]
 
 
 def _check_style(style):

@@ -1,6 +1,5 @@
 """What the displays share: axes to draw in, and lines of means with bands of deviation."""
 
-import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 
@@ -12,15 +11,6 @@ def axes_of(display, ax):
     if ax is None:
         _, ax = plt.subplots()
     return ax
-
-
-def means_and_deviations(table):
-    """The mean and the standard deviation of each row, both of shape (n_rows,).
-
-    Fits that failed do not count; a row with no other is NaN.
-    """
-    masked = np.ma.masked_invalid(table)
-    return masked.mean(axis=1).filled(np.nan), masked.std(axis=1).filled(np.nan)
 
 
 def draw_line(ax, positions, means, label, line_kw):
