@@ -15,6 +15,7 @@ from .._validation import check_int, check_labels, check_real
 from ._arguments import check_budget_name
 from ._results import RobustnessCurve, check_curve
 from ._robustness_curve import robustness_curve
+from .engine import Store, unseeded_in_study
 
 
 class BreakingPoint(NamedTuple):
@@ -150,6 +151,9 @@ def breaking_point(
     check_budget_name(budget_name, attack)
     X, y = indexable(X, y)
     check_labels(y)
+    unseeded = unseeded_in_study(random_state, cv)
+    if unseeded is not None:
+        Store(study_kw.pop("memory", None), unseeded)  # It warns. The studies below have a seed.
     # A splitter could give other folds at each call, and a generator other seeds.
     splits = list(check_cv(cv, y, classifier=True).split(X, y))
     seed = check_random_state(random_state).randint(2**31 - 1)

@@ -393,7 +393,8 @@ class KeepsTree(BaseLabelAttack):
 def test_fitted_attacks_of_any_kind_are_kept(digits, tmp_path):
     # Fails if what is kept is compared as an object: some are not what they were, some cannot be.
     for _ in range(2):
-        PoisonedClassifier(LogisticRegression(), KeepsTree(), memory=tmp_path).fit(*digits)
+        attack = KeepsTree(random_state=0)
+        PoisonedClassifier(LogisticRegression(), attack, memory=tmp_path).fit(*digits)
     assert KeepsTree.runs == 1
     rate = [("rate", LRScheduler("StepLR", step_size=1))]
     surrogate = NetClassifier(MLP, max_epochs=2, random_state=0, callbacks=rate)

@@ -35,7 +35,7 @@ def run_plan(plan, *, n_jobs, store, error_score, progress, description):
     cells : dict of Place to Cell
     """
     bar = tqdm(total=plan.n_cells, disable=not progress, unit="fit", desc=description)
-    with bar, one_thread():
+    with bar, one_thread(), plan.keys:
         runner = _Runner(plan, n_jobs, store, error_score, bar)
         for wave in plan.waves():
             runner.run_wave(wave)
