@@ -25,6 +25,8 @@ def _array(walk, value):
 
 def _elements(walk, value):
     value = np.asarray(value)
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))  # As pickle does.
     dtype = value.dtype
     head = "array", repr(dtype), dtype.str, value.shape
     if dtype.names is not None:
@@ -133,6 +135,11 @@ def _optimizer(walk, value):
     return digest("optimizer", walk.print_of(type(value)), walk.print_of(value.state_dict()))
 
 
+def _net(walk, value):
+    # skorch pickles the parts of a net as files of torch, which are others each time.
+    return walk.instance(value)
+
+
 def _history(walk, value):
     """A history of skorch, without the seconds that each epoch took."""
     rows = [{name: part for name, part in row.items() if name != "dur"} for row in value]
@@ -160,6 +167,7 @@ HANDLERS = {
     ("torch", "memory_format"): _torch_name,
     ("torch", "Module"): _module,
     ("torch", "Optimizer"): _optimizer,
+    ("skorch", "NeuralNet"): _net,
     ("skorch", "History"): _history,
     ("skorch", "EpochTimer"): _timer,
 }

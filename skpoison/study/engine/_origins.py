@@ -50,8 +50,10 @@ def origin(name):
     top = name.partition(".")[0]
     if top == "skpoison":
         return _SKPOISON
-    module = sys.modules.get(name, sys.modules.get(top))
-    found = _origin_of(top, *_location(module, top))
+    module = sys.modules.get(name)
+    # A part of a compiled module has no file of its own.
+    file = getattr(module, "__file__", None) or _file_of(top)
+    found = _origin_of(top, _file_of(top), file)
     return found and f"{found} {_version_at_run_time(top)}"
 
 
@@ -63,71 +65,93 @@ def _version_at_run_time(top):
     return f"{top} {version}"
 
 
-def _location(module, top):
-    """The file of a module, and whether it is a part of the interpreter."""
+def _file_of(top):
+    """The file of a top-level module or package; "built-in" if it is a part of the interpreter."""
+    module = sys.modules.get(top)
     if module is None:
         try:
             spec = importlib.util.find_spec(top)
         except (ImportError, ValueError, AttributeError):
-            spec = None
+            return None
     else:
         spec = getattr(module, "__spec__", None)
-    spec_origin = getattr(spec, "origin", None)
-    file = getattr(module, "__file__", None)
-    if file is None and getattr(spec, "has_location", False):
-        file = spec_origin
-    if file is None and module is not None:
-        # A namespace package has folders and no file.
-        file = next(iter(getattr(module, "__path__", ())), None)
-    return file, spec_origin in ("built-in", "frozen")
+        file = getattr(module, "__file__", None)
+        if file is not None:
+            return file
+    if getattr(spec, "origin", None) in ("built-in", "frozen"):
+        return "built-in"
+    if getattr(spec, "has_location", False):
+        return spec.origin
+    # A namespace package has folders and no file.
+    folder = next(iter(getattr(spec, "submodule_search_locations", None) or ()), None)
+    return folder and os.path.join(folder, "__init__.py")
 
 
 @functools.lru_cache(maxsize=4096)
-def _origin_of(top, file, is_frozen):
+def _origin_of(top, top_file, file):
+    """The origin of a file in a top-level package, which has a file too."""
     if file is None:
-        return PYTHON if is_frozen or top in sys.builtin_module_names else None
+        return None
+    if file == "built-in":
+        return PYTHON
     place = os.path.realpath(file)
     in_site = any(_is_below(place, folder) for folder in _site_folders())
-    if not in_site and top in sys.stdlib_module_names and _is_below(place, _stdlib()):
+    in_stdlib = any(_is_below(place, folder) for folder in _stdlib_folders())
+    if not in_site and in_stdlib and top in sys.stdlib_module_names:
         return PYTHON
-    found = [_describe(each) for each in _distributions_of(top) if in_site or _lists(each, file)]
+    folder = os.path.dirname(os.path.abspath(top_file))
+    if os.path.basename(top_file).startswith("__init__."):
+        folder = os.path.dirname(folder)
+    found = [
+        description
+        for description, record in _distributions_of(top, folder)
+        if in_site or os.path.relpath(file, folder) in record
+    ]
     # A file that nobody installed, or an editable install, is own code wherever it lies.
     return " ".join(found) if found and all(found) else None
 
 
+@functools.cache
 def _site_folders():
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     folders.update(site.getsitepackages(), [site.getusersitepackages()])
-    return [os.path.realpath(folder) for folder in folders]
+    return {os.path.realpath(folder) for folder in folders}
 
 
-def _stdlib():
-    return os.path.realpath(sysconfig.get_path("stdlib"))
+@functools.cache
+def _stdlib_folders():
+    # Compiled modules may lie apart from the others.
+    folders = sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED")
+    return {os.path.realpath(folder) for folder in folders if folder}
 
 
 def _is_below(path, folder):
     return path.startswith(folder + os.sep)
 
 
-@functools.lru_cache(maxsize=4096)
-def _distributions_of(top):
-    """The distributions that have brought a top-level package."""
-    try:
-        found = importlib.metadata.distribution(_DISTRIBUTIONS.get(top, top))
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        pass
-    else:
-        tops = (found.read_text("top_level.txt") or "").split()
-        if top in tops or f"{top}/" in (found.read_text("RECORD") or ""):
-            return [found]
-    names = importlib.metadata.packages_distributions().get(top, ())
-    return [importlib.metadata.distribution(name) for name in sorted(set(names))]
+@functools.lru_cache(maxsize=1024)
+def _distributions_of(top, folder):
+    """The distributions in a folder that have brought a top-level package.
+
+    Each is a pair: the description of it, and the list of its files.
+    """
+    find = importlib.metadata.distributions
+    # Most have the name of their package, and to read of all what they bring takes long.
+    found = [d for d in find(name=_DISTRIBUTIONS.get(top, top), path=[folder]) if _brings(d, top)]
+    found = found or [d for d in find(path=[folder]) if _brings(d, top)]
+    return [(_describe(each), _record(each)) for each in found]
 
 
-def _lists(distribution, file):
-    """Whether a file is one of those that the distribution has installed."""
-    files = distribution.files or ()
-    return any(os.path.abspath(distribution.locate_file(each)) == file for each in files)
+def _brings(distribution, top):
+    tops = (distribution.read_text("top_level.txt") or "").split()
+    return top in tops or any(
+        line.startswith((f"{top}/", f"{top}.")) for line in _record(distribution).splitlines()
+    )
+
+
+def _record(distribution):
+    """The list of a distribution's files, with their hashes."""
+    return distribution.read_text("RECORD") or ""
 
 
 def _describe(distribution):
@@ -139,5 +163,4 @@ def _describe(distribution):
     # From a folder or a repository: its code may change while its version stays.
     if json.loads(url).get("dir_info", {}).get("editable"):
         return None
-    record = distribution.read_text("RECORD") or ""
-    return f"{text} {hashlib.sha256((url + record).encode()).hexdigest()}"
+    return f"{text} {hashlib.sha256((url + _record(distribution)).encode()).hexdigest()}"

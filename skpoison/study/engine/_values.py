@@ -14,8 +14,9 @@ from ._origins import origin
 # Their `repr` tells all values apart, from those of the other types too.
 _PLAIN = {bool, int, float, complex, str, bytes, bytearray, range, type(None), type(...)}
 _PLAIN.add(type(NotImplemented))
-# Of cyclic data only the part that leads back to its start is walked again; this bounds how often.
-_MOST_REPEATS = 1_000_000
+# What refers to something that it is a part of is walked again wherever it is met. This bounds how
+# often, because in a dense graph there are more ways than one could walk.
+_MOST_REPEATS = 200_000
 
 
 class Walk:
@@ -201,12 +202,17 @@ class Walk:
             if not origin(kind.__module__):
                 parts.append(self._attempt(value) or b"")
         else:
-            # pickle's default: the class, its arguments and its state. A `__getstate__` may leave
-            # something out, and then decides only if the rest cannot be fingerprinted.
+            # pickle's default: the class, its arguments and its state.
             parts.append(self.print_of(args[1:]))
-            if kind.__getstate__ is object.__getstate__:
+            chooser = next(base for base in kind.__mro__ if "__getstate__" in vars(base))
+            if chooser is object:
                 parts.append(self.instance(value))
+            elif origin(chooser.__module__):
+                is_named = isinstance(state, dict) and set(map(type, state)) == {str}
+                parts.append(self.instance(value, state if is_named else {"state": state}))
             else:
+                # Somebody's own may leave out what matters, and decides only if the rest cannot be
+                # fingerprinted.
                 parts.append(self._attempt(value) or self.print_of((kind, state)))
         return digest("object", *parts)
 
