@@ -382,6 +382,13 @@ def test_what_cannot_be_fingerprinted_is_never_guessed(case, tmp_path):
         assert keys.of(1) is not None
 
 
+def test_a_study_on_what_has_none_says_so_once():
+    keys = Keys(sys.__stdout__)
+    with pytest.warns(UserWarning, match="computed anew each time") as caught:
+        assert keys.of(1) is keys.of(2) is None
+    assert len(caught) == 1
+
+
 def test_the_warning_says_where_it_stands():
     flip = LabelFlip()
     flip.extra = {"log": sys.__stdout__}

@@ -17,6 +17,8 @@ FILES = {
         import installed
         import linked
         import parts.inner
+        import passed
+        import whole
         from beside import imported
         from skpoison import NetClassifier
         from skpoison.attacks import BaseLabelAttack
@@ -36,6 +38,9 @@ FILES = {
             def call(*args):
                 return function(*args) + 0
             return call
+
+        def looked_up(name):
+            return getattr(passed, name.upper()) + whole.looked_up(name)
 
         def adding(number):
             return lambda codes: codes + number
@@ -65,6 +70,7 @@ FILES = {
                 codes = self.moved(helper(codes)) + self.shifts[0] + self.half + more
                 codes = self.decorated(self.add(codes)) + beside.CONSTANT + beside.far(codes)
                 codes = imported(codes) + late.LATE + parts.inner.INNER + leaf.LEAF
+                codes = codes + looked_up("name")
                 return (codes + installed.ONE + linked.ONE) % n_classes
 
         class Block(torch.nn.Module):
@@ -110,6 +116,12 @@ FILES = {
             return codes + 1
     """,
     "late.py": "LATE = 1",
+    "passed.py": "NAME = 1",
+    "whole.py": """
+        NAME = 1
+        def looked_up(name):
+            return globals()[name.upper()]
+    """,
     "parts/__init__.py": "",
     "parts/inner.py": "INNER = 1",
     "parts/leaf.py": "LEAF = 1",
@@ -157,6 +169,8 @@ EDITS = {
     "an import in a function": ("late.py", "LATE = 1", "LATE = 2", "attack"),
     "a module of a package": ("parts/inner.py", "INNER = 1", "INNER = 2", "attack"),
     "another, imported in a function": ("parts/leaf.py", "LEAF = 1", "LEAF = 2", "attack"),
+    "a module that is passed on": ("passed.py", "NAME = 1", "NAME = 2", "attack"),
+    "a name among all globals": ("whole.py", "NAME = 1", "NAME = 2", "attack"),
     "an editable install": ("linked.py", "ONE = 1", "ONE = 2", "attack"),
     "a version": ("installed-1.0.dist-info/METADATA", "Version: 1.0", "Version: 1.1", "attack"),
     "a part of the net": ("study.py", "self.layer(X) * 1.0", "self.layer(X) * 2.0", "fit"),

@@ -69,16 +69,16 @@ class _Reach:
         self._number(root)
 
     def digest(self):
-        found = []
         # The list grows while it is walked.
-        for part in self._parts:
+        return digest("reach", *map(self._content, self._parts))
+
+    def _content(self, part):
+        try:
             if isinstance(part, types.FunctionType):
-                found.append(self._function(part))
-            elif isinstance(part, types.ModuleType):
-                found.append(self._module(part))
-            else:
-                found.append(self._class(part))
-        return digest("reach", *found)
+                return self._function(part)
+            return self._module(part) if isinstance(part, types.ModuleType) else self._class(part)
+        except NoFingerprint as error:
+            raise NoFingerprint(f"`{part.__name__}` reaches {error}") from error
 
     def _number(self, part):
         number = self._numbers.setdefault(id(part), len(self._parts))

@@ -1,5 +1,7 @@
 """The keys of a study's results: what they have in common, and what each has besides."""
 
+from functools import cached_property
+
 from ..._warnings import warn_caller
 from ._code import Code
 from ._digest import NoFingerprint
@@ -27,10 +29,16 @@ class Keys:
 
     def of(self, *values):
         """The key of the result of `values`, or None, with a warning, if something has none."""
+        return self._root and self._print_of((self._root, values))
+
+    @cached_property
+    def _root(self):
+        """The fingerprint of what all results depend on, or None if it has none."""
+        return self._print_of(self._common)
+
+    def _print_of(self, value):
         try:
-            if not isinstance(self._common, str):
-                self._common = fingerprint(self._common, self._code)
-            return fingerprint((self._common, values), self._code)
+            return fingerprint(value, self._code)
         except NoFingerprint as error:
             reason = str(error)
         if reason not in self._reasons:

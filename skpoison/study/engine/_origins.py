@@ -41,8 +41,9 @@ _SKPOISON = f"skpoison {__version__} {_hash_package()}"
 
 
 def environment():
-    """The versions that every result depends on."""
-    return [PYTHON, _SKPOISON, *(_version_at_run_time(name) for name in _ALWAYS)]
+    """What every result depends on: versions, and the type of the numbers that nets have."""
+    dtype = sys.modules["torch"].get_default_dtype()
+    return [PYTHON, _SKPOISON, dtype, *(_version_at_run_time(name) for name in _ALWAYS)]
 
 
 def origin(name):
