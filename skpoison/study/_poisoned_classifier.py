@@ -100,6 +100,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If `attack` has no method `poison`.
+
+        Warns
+        -----
+        UserWarning
+            If `memory` keeps nothing: it cannot be written, or the attack has no seed, cannot be
+            fingerprinted or does not pickle; or if an entry is damaged and computed again.
         """
         fit_params = self._routed("fit", fit_params)
         attack, X, y = poison_once(self.attack, X, y, self.memory)

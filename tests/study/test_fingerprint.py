@@ -32,7 +32,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, LRScheduler
 
 from skpoison import MLP, LabelFlip, NetClassifier
-from skpoison.study.engine import Keys, Store, _values
+from skpoison.study.engine import Keys, Store, _origins, _values
 from skpoison.study.engine._digest import NoFingerprint
 from skpoison.study.engine._fingerprint import fingerprint
 
@@ -187,6 +187,19 @@ def with_an_empty_cell(number):
     return call
 
 
+def noted(note):
+    def function():
+        pass
+
+    function.note = note
+    return function
+
+
+def made_by_torch(note):
+    """A class that says it stands in torch, as those that its functions make."""
+    return type("Linear", (torch.nn.Linear,), {"__module__": "torch.nn.modules", "note": note})
+
+
 def drawn(generator, times):
     for _ in range(times):
         generator.random()
@@ -279,8 +292,10 @@ ROWS = {
         functools.partial(first_hook, 2),
         functools.lru_cache(first_hook),
         functools.lru_cache(second_hook),
-        torch.no_grad()(first_hook),
-        torch.no_grad()(second_hook),
+        torch.no_grad()(lambda x: x),
+        torch.no_grad()(lambda x: x + 1),
+        noted(1),
+        noted(2),
         Slots(1).__init__,
         Slots(2).__init__,
         with_an_empty_cell(1),
@@ -302,7 +317,17 @@ ROWS = {
         NeuralNetClassifier(Net, callbacks=[EarlyStopping(patience=2)]),
     ],
     "dicts": [{"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3}, {1: 2}, {"1": 2}],
-    "names": [itertools, functools, type, object, types.FunctionType, np.float64, print],
+    "names": [
+        made_by_torch(1),
+        made_by_torch(2),
+        itertools,
+        functools,
+        type,
+        object,
+        types.FunctionType,
+        np.float64,
+        print,
+    ],
 }
 
 
@@ -427,6 +452,34 @@ def test_what_code_counts_up_while_it_runs_is_no_edit():
     assert Keys().of(Counts()) == first
     Counts.runs = 9
     assert Keys().of(Counts()) not in (first, second)
+
+
+# Versions
+
+
+def test_skpoison_counts_with_its_files(tmp_path):
+    (tmp_path / "part").mkdir()
+    prints = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        (tmp_path / "part" / "code.py").write_text(text)
+        prints.append(_origins.hash_package(tmp_path))
+    assert prints[0] == prints[2] != prints[1]
+
+
+@pytest.mark.parametrize("package", ["numpy", "scipy", "sklearn", "skorch", "torch"])
+def test_another_version_is_another_result(monkeypatch, package):
+    before = fingerprint(1)
+    monkeypatch.setattr(sys.modules[package], "__version__", "99.0")
+    assert fingerprint(1) != before
+
+
+def test_the_default_type_of_torch_counts():
+    before = fingerprint(1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert fingerprint(1) != before
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 # Sequences of edits against a memory

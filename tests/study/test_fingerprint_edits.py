@@ -14,6 +14,7 @@ FILES = {
         import numpy as np
         import torch
         import beside
+        import built
         import installed
         import linked
         import parts.inner
@@ -71,7 +72,7 @@ FILES = {
                 codes = self.decorated(self.add(codes)) + beside.CONSTANT + beside.far(codes)
                 codes = imported(codes) + late.LATE + parts.inner.INNER + leaf.LEAF
                 codes = codes + looked_up("name")
-                return (codes + installed.ONE + linked.ONE) % n_classes
+                return (codes + installed.ONE + linked.ONE + built.ONE) % n_classes
 
         class Block(torch.nn.Module):
             def __init__(self):
@@ -129,6 +130,11 @@ FILES = {
     "installed.py": "ONE = 1",
     "installed-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: installed\nVersion: 1.0\n",
     "installed-1.0.dist-info/RECORD": "installed.py,,\ninstalled-1.0.dist-info/METADATA,,\n",
+    # Installed from a folder: it counts with the hashes of its files too.
+    "built.py": "ONE = 1",
+    "built-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: built\nVersion: 1.0\n",
+    "built-1.0.dist-info/RECORD": "built.py,sha256=abc,7\n",
+    "built-1.0.dist-info/direct_url.json": '{"url": "file:///", "dir_info": {}}',
     # An editable install.
     "linked.py": "ONE = 1",
     "linked-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: linked\nVersion: 1.0\n",
@@ -173,6 +179,7 @@ EDITS = {
     "a name among all globals": ("whole.py", "NAME = 1", "NAME = 2", "attack"),
     "an editable install": ("linked.py", "ONE = 1", "ONE = 2", "attack"),
     "a version": ("installed-1.0.dist-info/METADATA", "Version: 1.0", "Version: 1.1", "attack"),
+    "another build": ("built-1.0.dist-info/RECORD", "sha256=abc", "sha256=abd", "attack"),
     "a part of the net": ("study.py", "self.layer(X) * 1.0", "self.layer(X) * 2.0", "fit"),
     "an attribute of a module": ("study.py", "scale.scale = 1.0", "scale.scale = 2.0", "fit"),
     "a helper of the scorer": ("study.py", "right.mean()) * 1.0", "right.mean()) * 0.5", "attack"),

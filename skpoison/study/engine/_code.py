@@ -20,8 +20,9 @@ _NOTES = {
     *("__orig_bases__", "__parameters__", "__slotnames__", "_abc_impl"),
 }
 _COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-# Locks guard what is computed, and no result depends on them.
-_LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
+# Their name says all. Locks guard what is computed, and no result depends on them; with a bare
+# `object()` values are compared, and it has nothing inside.
+_NAMED = {type(threading.Lock()), type(threading.RLock()), threading.Condition, object}
 # With these a function reaches anything in its module.
 _ANYTHING = {"eval", "exec", "globals"}
 
@@ -129,8 +130,8 @@ class _Reach:
         return self._value(name, value) if "__getattr__" in space else digest(attribute, "missing")
 
     def _value(self, name, value):
-        if isinstance(value, _LOCKS):
-            return digest("lock")
+        if type(value) in _NAMED:
+            return digest("named", type(value).__name__)
         return self._walk.print_at(name, value)
 
     def _import(self, each, space):
@@ -146,7 +147,11 @@ class _Reach:
             module = importlib.import_module(name)
         except Exception as error:
             return digest("import", name, type(error).__name__)
-        if not names or "__getattr__" in vars(module):
+        if not names:
+            # `import a.b` binds `a`.
+            top = importlib.import_module(name.partition(".")[0])
+            return digest("import", name, self._value(name, module), self._value(name, top))
+        if "__getattr__" in vars(module):
             return digest("import", name, self._value(name, module))
         parts = []
         for each in names:

@@ -27,9 +27,8 @@ _ALWAYS = ("numpy", "scipy", "sklearn", "skorch", "torch")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
-def _hash_package():
-    """The hash of all files of skpoison."""
-    root = Path(__file__).parents[2]
+def hash_package(root):
+    """The hash of all code below a folder."""
     digest = hashlib.blake2b(digest_size=20)
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -37,7 +36,7 @@ def _hash_package():
 
 
 # Read while skpoison is imported, and no later: an edit after that is not what this process runs.
-_SKPOISON = f"skpoison {__version__} {_hash_package()}"
+_SKPOISON = f"skpoison {__version__} {hash_package(Path(__file__).parents[2])}"
 
 
 def environment():

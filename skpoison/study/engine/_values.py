@@ -191,6 +191,8 @@ class Walk:
         reduce = copyreg.dispatch_table.get(kind, lambda value: value.__reduce_ex__(4))
         try:
             reduced = reduce(value)
+        except RecursionError:
+            raise
         except Exception as error:
             raise self.refusal(f"{_in_words(kind)} has no state to be read: {error}") from error
         if isinstance(reduced, str):
@@ -242,8 +244,8 @@ class Walk:
 
     def _sentinel(self, value):
         """A bare `object()`: nothing but its name tells it from others."""
-        for module, names in [(m, vars(sys.modules[m])) for m in list(sys.modules)]:
-            for name, other in list(names.items()):
+        for module, space in list(sys.modules.items()):
+            for name, other in list(getattr(space, "__dict__", {}).items()):
                 if other is value:
                     return digest("sentinel", module, name)
         raise self.refusal("a bare `object()` has neither a state nor a name")
@@ -270,7 +272,7 @@ def _look_up(module, qualname):
 
 @functools.lru_cache(maxsize=4096)
 def _handler(kind):
-    """How values of a type, or of a base of it, are taken apart; None: as any object."""
+    """How values of a type, or of a base of it, are taken apart."""
     if kind in _EXACT:
         return _EXACT[kind]
     for base in kind.__mro__:
