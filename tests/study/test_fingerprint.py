@@ -341,6 +341,7 @@ def test_what_differs_has_another_fingerprint(row):
 
 
 def test_caches_padding_and_the_order_of_bytes_do_not_count():
+    assert fingerprint(hooked(first_hook)) == fingerprint(hooked(first_hook))
     assert fingerprint(with_padding(0)) == fingerprint(with_padding(7))
     matrix = sp.csr_array(np.eye(2))
     assert fingerprint(matrix) == fingerprint(used(matrix.copy()))
