@@ -16,7 +16,7 @@ from ._arguments import budget_name_of
 from ._comparisons import fall
 from ._results import RobustnessCurve, check_curve
 from ._robustness_curve import robustness_curve
-from .engine import route
+from .engine import Store, route, unseeded_in_study
 
 
 class BreakingPoint(NamedTuple):
@@ -156,6 +156,9 @@ def breaking_point(
     budget_name = budget_name_of(attack, budget_name)
     X, y = indexable(X, y)
     check_labels(y)
+    unseeded = unseeded_in_study(random_state, cv)
+    if unseeded is not None:
+        Store(study_kw.pop("memory", None), unseeded)  # It warns. The studies below have a seed.
     # A splitter could give other folds at each call, and a generator other seeds.
     cv = check_cv(cv, y, classifier=True)
     params = study_kw.pop("params", None)

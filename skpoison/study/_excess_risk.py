@@ -12,9 +12,17 @@ from sklearn.utils.validation import _num_samples
 
 from .._seeding import seed_estimator
 from .._validation import check_int
-from .._version import __version__
 from ._arguments import check_attacks, check_test
-from .engine import AttackTask, FitTask, PlannedFit, Store, fingerprint, run_plan, take
+from .engine import (
+    AttackTask,
+    FitTask,
+    Keys,
+    PlannedFit,
+    Store,
+    run_plan,
+    take,
+    unseeded_in_study,
+)
 
 
 def excess_risks(
@@ -66,7 +74,7 @@ def excess_risks(
     cells = run_plan(
         plan,
         n_jobs=n_jobs,
-        store=Store(memory),
+        store=Store(memory, unseeded_in_study(random_state)),
         error_score=np.nan,
         progress=progress,
         description="excess risk",
@@ -130,12 +138,12 @@ class _ExcessRiskPlan:
         part = None if is_clean else place
         key = None
         if keyed:
-            attack_key = None if part is None else self.attack_key(part)
-            key = fingerprint((self._fingerprint, attack_key, estimator, self._rows(place)))
+            attack = None if part is None else self._seeded_attack(part)
+            key = self.keys.of("fit", attack, estimator, self._rows(place))
         return PlannedFit(estimator, part, key)
 
     def attack_key(self, part):
-        return fingerprint((self._fingerprint, self._seeded_attack(part), self._rows(part)))
+        return self.keys.of("attack", self._seeded_attack(part), self._rows(part))
 
     def attack_task(self, part):
         return AttackTask(self._seeded_attack(part), *take(self.data, self._rows(part)))
@@ -149,9 +157,9 @@ class _ExcessRiskPlan:
         return {(place,): task for place, task in tasks.items()}
 
     @cached_property
-    def _fingerprint(self):
-        """The hash of what all results of the study depend on."""
-        return fingerprint(("excess risk", __version__, self.data, self.test, self.scoring))
+    def keys(self):
+        """The keys of results; all depend on data and scorer."""
+        return Keys("excess risk", self.data, self.test, self.scoring)
 
     def _rows(self, place):
         """The rows of a sample; None stands for all, in their own order."""

@@ -13,8 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._typing import Array, Attack, Classifier, Memory
-from .._version import __version__
-from .engine import Store, fingerprint, run_attack
+from .engine import Keys, Store, run_attack, unseeded_in_attack
 
 
 def _estimator_has(name):
@@ -70,8 +69,10 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Anything with ``poison(X, y)``. None leaves the data as they are, for a clean baseline.
     memory : str, path-like, joblib.Memory or None, default=None
         Where to keep poisoned data. An attack then runs once for many victims, such as the widths
-        of a grid search. Without a seed, an attack runs once, and later fits reuse its result. The
-        folder holds pickles: never load one from a stranger.
+        of a grid search. Of an attack without a seed nothing is kept, with a warning, because each
+        run draws other numbers: set its `random_state`. The page "What a user may rely on" says
+        what must be equal for a result to be reused. The folder holds pickles: never load one from
+        a stranger.
 
     Attributes
     ----------
@@ -131,6 +132,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If `attack` has no method `poison`.
+
+        Warns
+        -----
+        UserWarning
+            If `memory` keeps nothing: it cannot be written, or the attack has no seed, cannot be
+            fingerprinted or does not pickle; or if an entry is damaged and computed again.
         """
         fit_params = self._routed("fit", fit_params)
         attack, X, y = poison_once(self.attack, X, y, self.memory)
@@ -275,10 +282,11 @@ def poison_once(attack, X, y, memory):
     if isinstance(attack, type) or not hasattr(attack, "poison"):
         raise TypeError(f"`attack` must have a method `poison`, or be None, got {attack!r}")
     attack = clone(attack)
-    store = Store(memory)
-    key = fingerprint((__version__, attack, X, y)) if store.enabled else None
-    found = store.find(key)
-    if found is None:
-        found = attack, *run_attack(attack, X, y)
-        store.keep(key, found)
+    store = Store(memory, unseeded_in_attack(attack))
+    with Keys("attack") as keys:
+        key = keys.of(attack, X, y) if store.enabled else None
+        found = store.find(key)
+        if found is None:
+            found = attack, *run_attack(attack, X, y)
+            store.keep(key, found)
     return found

@@ -15,7 +15,7 @@ from .._typing import Attack, Classifier, Memory, Seed
 from .._validation import check_choice, check_int, check_labels, check_real
 from ._arguments import check_attacks, check_test
 from ._results import RobustnessCurve
-from .engine import RobustnessPlan, Store, route, run_plan
+from .engine import RobustnessPlan, Store, route, run_plan, unseeded_in_study
 
 
 def robustness_curve(
@@ -86,7 +86,8 @@ def robustness_curve(
         differ by rounding.
     memory : str, path-like, joblib.Memory or None, default=None
         Where to keep each finished fit and attack. A run that was killed continues where it
-        stopped if it is started again with the same arguments and an int `random_state`. The folder
+        stopped if it is started again with the same arguments, the same code and versions, and an
+        int `random_state`. The page "What a user may rely on" lists what must be equal. The folder
         holds pickles: never load one from a stranger.
     fused : {"auto", True, False}, default="auto"
         Whether to train nets of one architecture together, across folds, attacks and repeats
@@ -125,8 +126,9 @@ def robustness_curve(
     FitFailedWarning
         If some fits, attacks or scores failed and `error_score` is a number.
     UserWarning
-        If `memory` cannot be written, so that nothing is kept; or if an entry of it is damaged and
-        computed again.
+        If `memory` cannot be written, or there is no seed, so that nothing is kept; if something
+        cannot be fingerprinted or does not pickle, so that its results are not kept; or if an entry
+        is damaged and computed again.
 
     References
     ----------
@@ -194,7 +196,7 @@ def robustness_curve(
     cells = run_plan(
         plan,
         n_jobs=n_jobs,
-        store=Store(memory),
+        store=Store(memory, unseeded_in_study(random_state, cv)),
         error_score=error_score,
         progress=progress,
         description="robustness",

@@ -14,19 +14,30 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import torch
 from joblib._store_backends import CacheWarning
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 from skorch.callbacks import Callback, LRScheduler
 
 from skpoison import (
     MLP,
     BaseLabelAttack,
+    ChainedAttack,
     CleanLabelPGA,
+    ExcessRiskDisplay,
     LabelFlip,
     NetClassifier,
     PoisonedClassifier,
+    RandomNoise,
     RobustnessCurve,
+    breaking_point,
     robustness_curve,
 )
 from skpoison.study.engine._memory import Store
@@ -393,7 +404,8 @@ class KeepsTree(BaseLabelAttack):
 def test_fitted_attacks_of_any_kind_are_kept(digits, tmp_path):
     # Fails if what is kept is compared as an object: some are not what they were, some cannot be.
     for _ in range(2):
-        PoisonedClassifier(LogisticRegression(), KeepsTree(), memory=tmp_path).fit(*digits)
+        attack = KeepsTree(random_state=0)
+        PoisonedClassifier(LogisticRegression(), attack, memory=tmp_path).fit(*digits)
     assert KeepsTree.runs == 1
     rate = [("rate", LRScheduler("StepLR", step_size=1))]
     surrogate = NetClassifier(MLP, max_epochs=2, random_state=0, callbacks=rate)
@@ -403,3 +415,117 @@ def test_fitted_attacks_of_any_kind_are_kept(digits, tmp_path):
         for _ in range(2)
     )
     np.testing.assert_array_equal(first.predict(digits[0]), second.predict(digits[0]))
+
+
+# What another result depends on
+
+
+@pytest.mark.parametrize("surrogate", [KNeighborsClassifier(1), HistGradientBoostingClassifier()])
+def test_a_fitted_surrogate_is_not_taken_for_another(digits, tmp_path, surrogate):
+    # Fails if what a fitted estimator keeps under a name with an underscore does not count.
+    X, y = digits[0][:80], digits[1][:80] % 2
+    for labels in (y, np.roll(np.sort(y), 20)):
+        frozen = FrozenEstimator(clone(surrogate).fit(X, labels))
+        flip = LabelFlip(0.3, selection="loss", surrogate=frozen, random_state=0)
+        victim = PoisonedClassifier(GaussianNB(), flip, memory=tmp_path).fit(X, y)
+        expected = clone(flip).fit(X, y).poison_indices_
+        np.testing.assert_array_equal(victim.attack_.poison_indices_, expected)
+    assert len(entries(tmp_path)) == 2
+
+
+def test_an_attack_that_does_not_pickle_costs_its_entry_only(digits, tmp_path):
+    surrogate = NetClassifier(lambda n_features: torch.nn.Linear(n_features, 10), max_epochs=1)
+    attack = CleanLabelPGA(surrogate, norm="l2,inf", budget=0.5, max_iter=2, random_state=0)
+    victim = PoisonedClassifier(LogisticRegression(tol=0.1), attack, memory=tmp_path)
+    with pytest.warns(UserWarning, match="does not pickle, so that `memory` does not keep it"):
+        victim.fit(*digits)
+    assert entries(tmp_path) == []
+    expected = LogisticRegression(tol=0.1).fit(*clone(attack).poison(*digits))
+    np.testing.assert_array_equal(victim.estimator_.coef_, expected.coef_)
+
+
+class Logging(LabelFlip):
+    """Has an open file, which a clone opens again."""
+
+    def __init__(self, rate, random_state=None):
+        super().__init__(rate, random_state=random_state)
+        self.log = sys.__stdout__
+
+
+NAIVE = {"param_name": "var_smoothing", "param_range": [1e-9], "cv": 2, "random_state": 0}
+
+
+def test_what_cannot_be_fingerprinted_costs_its_own_entries_only(digits, tmp_path):
+    # Fails if the study ends, or if all of it is computed without the memory.
+    bad = Logging(0.3)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"computed anew each time: `Logging\.log`") as caught:
+            curve = robustness_curve(
+                GaussianNB(),
+                *digits,
+                memory=tmp_path,
+                **{**NAIVE, "attacks": {"clean": None, "flips": LabelFlip(0.3), "bad": bad}},
+            )
+        assert len(caught) == 1
+        assert len(entries(tmp_path)) == 2 + 2 + 2
+    assert np.isfinite(curve.scores["bad"]).all()
+
+
+UNSEEDED = {
+    "a study": ("random_state", {"random_state": None}),
+    "the global generator": ("random_state", {"random_state": np.random}),
+    "folds": ("cv.random_state", {"cv": StratifiedKFold(2, shuffle=True)}),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEDED)
+def test_an_unseeded_study_keeps_nothing_and_says_so(digits, tmp_path, case):
+    name, arguments = UNSEEDED[case]
+    study = {**NAIVE, "attacks": {"clean": None}, **arguments}
+    with pytest.warns(UserWarning, match=rf"`memory` keeps nothing while `{name}` is None"):
+        robustness_curve(GaussianNB(), *digits, memory=tmp_path, **study)
+    assert entries(tmp_path) == []
+    robustness_curve(GaussianNB(), *digits, memory=None, **study)  # No warning.
+
+
+def a_breaking_point(X, y, memory):
+    budget = {"budget_name": "rate", "max_budget": 0.9, "n_steps": 1, "cv": 2}
+    breaking_point(GaussianNB(), X, y, attack=LabelFlip(), memory=memory, **budget)
+
+
+def excess_risks(X, y, memory):
+    sizes = {"attacks": {"clean": None}, "train_sizes": [100], "test": (X, y)}
+    ExcessRiskDisplay.from_estimator(GaussianNB(), X, y, memory=memory, **sizes)
+
+
+@pytest.mark.parametrize("study", [a_breaking_point, excess_risks])
+def test_other_unseeded_studies_say_so_too(digits, tmp_path, study):
+    # `breaking_point` draws a seed for the studies that it consists of.
+    match = r"`memory` keeps nothing while `random_state` is None"
+    with pytest.warns(UserWarning, match=match) as caught:
+        study(*digits, tmp_path)
+    assert len(caught) == 1
+    assert entries(tmp_path) == []
+
+
+CHAIN = ChainedAttack([LabelFlip(0.1, random_state=0), RandomNoise(budget=0.1)])
+NESTED = CleanLabelPGA(LogisticRegression(), norm="l2,inf", budget=0.5, max_iter=1)
+DRAWS = {
+    "an attack": (LabelFlip(0.3), "attack__random_state"),
+    "a part of a chain": (CHAIN, "attack__randomnoise__random_state"),
+    "a surrogate": (NESTED, "attack__random_state"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("case", DRAWS)
+def test_an_unseeded_attack_is_not_kept(digits, tmp_path, case):
+    # Its first draw would pass for all later ones.
+    attack, name = DRAWS[case]
+    victim = PoisonedClassifier(GaussianNB(), attack, memory=tmp_path)
+    with pytest.warns(UserWarning, match=rf"keeps nothing while `{name}` is None"):
+        victim.fit(*digits)
+    assert entries(tmp_path) == []
+    # A seed of an attack seeds its surrogate.
+    victim.set_params(**{name: 0}).fit(*digits)
+    assert len(entries(tmp_path)) == 1

@@ -1,23 +1,26 @@
 """The engine of studies: a plan says what to compute, and a runner has workers compute it."""
 
-from ._fingerprint import fingerprint
+from ._keys import Keys
 from ._memory import Store
 from ._metadata import route
 from ._plan import PlannedFit, RobustnessPlan
 from ._runner import run_plan, run_tasks
+from ._unseeded import unseeded_in_attack, unseeded_in_study
 from ._worker import AttackTask, FitTask, StackTask, run_attack, take
 
 __all__ = [
     "AttackTask",
     "FitTask",
+    "Keys",
     "PlannedFit",
     "RobustnessPlan",
     "StackTask",
     "Store",
-    "fingerprint",
     "route",
     "run_attack",
     "run_plan",
     "run_tasks",
     "take",
+    "unseeded_in_attack",
+    "unseeded_in_study",
 ]

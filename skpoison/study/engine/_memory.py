@@ -25,14 +25,28 @@ class Store:
     `Memory.cache` is not used: it clears all results of a function if the file with the function's
     source is damaged. An entry is the value's pickle and a hash of key and pickle, because a pickle
     with a wrong byte may still load.
+
+    Parameters
+    ----------
+    memory : str, path-like, joblib.Memory or None
+        The folder; None keeps nothing.
+    unseeded : str or None, default=None
+        Name of a parameter without which each run draws other numbers, if there is one. Nothing is
+        kept then, with a warning.
     """
 
-    def __init__(self, memory):
+    def __init__(self, memory, unseeded=None):
         self._backend = None
         try:
             self._backend = check_memory(memory).store_backend
         except OSError as error:
             _warn(f"`memory` cannot be written, and the study goes on without it: {error}")
+        if self._backend is not None and unseeded is not None:
+            self._backend = None
+            _warn(
+                f"`memory` keeps nothing while `{unseeded}` is None: each call draws other seeds, "
+                f"and finds no earlier result. Set `{unseeded}` to an int"
+            )
         self.enabled = self._backend is not None
 
     def find(self, key):
@@ -55,8 +69,13 @@ class Store:
 
     def keep(self, key, value):
         """Keep a value, unless the key is None. joblib warns of a value that cannot be written."""
-        if key is not None:
+        if key is None:
+            return
+        try:
             pickled = pickle.dumps(value)
+        except Exception as error:
+            _warn(f"a result does not pickle, so that `memory` does not keep it: {error!r}")
+        else:
             self._backend.dump_item(_address(key), (_mark(key, pickled), pickled), verbose=0)
 
 

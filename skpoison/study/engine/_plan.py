@@ -12,9 +12,8 @@ from joblib import effective_n_jobs
 from sklearn.base import clone
 
 from ..._seeding import seed_estimator
-from ..._version import __version__
 from ...nets.stacks import is_worth_a_stack
-from ._fingerprint import fingerprint
+from ._keys import Keys
 from ._metadata import rows_of
 from ._worker import AttackTask, FitTask, StackTask, take
 
@@ -68,14 +67,18 @@ class Plan(Protocol):
     def n_parts(self) -> int:
         """How often an attack runs, if nothing is in the store."""
 
+    @property
+    def keys(self) -> Keys:
+        """The keys of results in the store."""
+
     def waves(self) -> Iterable[list]:
         """The places of all cells, in lists. Poisoned rows are held until their list is done."""
 
     def fit(self, place: Any, *, keyed: bool) -> PlannedFit:
         """The fit at a place, with its key in the store if `keyed`."""
 
-    def attack_key(self, part: Any) -> str:
-        """The key of poisoned rows in the store."""
+    def attack_key(self, part: Any) -> str | None:
+        """The key of poisoned rows in the store, or None if nothing is kept."""
 
     def attack_task(self, part: Any) -> AttackTask:
         """The task that poisons a part."""
@@ -149,12 +152,12 @@ class RobustnessPlan:
             part = Part(place.attack, place.repeat, split)
         key = None
         if keyed:
-            attack_key = None if part is None else self.attack_key(part)
-            key = fingerprint((self._fingerprint, attack_key, estimator, place.split))
+            attack = None if part is None else self._seeded_attack(part)
+            key = self.keys.of("fit", attack, estimator, place.split)
         return PlannedFit(estimator, part, key)
 
     def attack_key(self, part):
-        return fingerprint((self._fingerprint, self._seeded_attack(part), part.split))
+        return self.keys.of("attack", self._seeded_attack(part), part.split)
 
     def attack_task(self, part):
         data = self.data if part.split is None else take(self.data, self.splits[part.split][0])
@@ -204,10 +207,10 @@ class RobustnessPlan:
         return clone(self.estimator).set_params(**{self.param_name: chosen})
 
     @cached_property
-    def _fingerprint(self):
-        """The hash of what all results of the study depend on."""
-        whole = (__version__, self.data, self.splits, self.test, self.poison, self.hold_out)
-        return fingerprint((*whole, self.scoring, self.fit_params, self.score_params))
+    def keys(self):
+        """The keys of results; all depend on data, folds, scorer and the parameters of fits."""
+        whole = self.data, self.splits, self.test, self.poison, self.hold_out
+        return Keys("robustness", *whole, self.scoring, self.fit_params, self.score_params)
 
     def _seeded_attack(self, part):
         seed = self.seeds[part.repeat, part.split or 0]

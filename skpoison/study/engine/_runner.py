@@ -37,7 +37,7 @@ def run_plan(plan, *, n_jobs, store, error_score, progress, description):
     """
     n_steps = plan.n_cells + plan.n_parts
     bar = tqdm(total=n_steps, disable=not progress, unit="step", desc=description)
-    with bar, one_thread():
+    with bar, one_thread(), plan.keys:
         runner = _Runner(plan, n_jobs, store, error_score, bar)
         for wave in plan.waves():
             runner.run_wave(wave)
