@@ -52,6 +52,7 @@ from skpoison import (
     NetClassifier,
     RobustnessCurve,
     RobustnessCurveDisplay,
+    use_threads,
 )
 
 N_FOLDS = 5
@@ -516,7 +517,7 @@ def main():
                 forget(checkpoint_of(cell, table))
         if args.status:
             return status(cells, table)
-        with threadpool_limits(args.threads):
+        with threadpool_limits(args.threads), use_threads(args.threads):
             torch.set_num_threads(args.threads)
             study = Study(args)
             for cell in missing:

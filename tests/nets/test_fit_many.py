@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from torch import nn
 
-from skpoison import MLP, Linear, MnistConvNet, NetClassifier
+from skpoison import MLP, Linear, MnistConvNet, NetClassifier, use_threads
 from skpoison.nets import fit_many
 
 
@@ -199,14 +199,10 @@ def test_early_stopping_of_each_member(digits, given):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_do_not_depend_on_the_company(digits, threads):
     data = make_data(digits, 20, (300, 270))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with use_threads(threads):
         whole = fit_many(make_nets(20), data, fused=True)
         few = fit_many(make_nets(20)[:3], data[:3], fused=True)
         alone = fit_many(make_nets(1), data[:1], fused=True)
-    finally:
-        torch.set_num_threads(before)
     for net, other in [*zip(few, whole, strict=False), (alone[0], whole[0])]:
         for a, b in zip(net.module_.parameters(), other.module_.parameters(), strict=True):
             assert torch.equal(a, b)

@@ -120,7 +120,7 @@ def test_a_sample_that_lacks_a_class_is_nan(scoring):
     y[::25] = 2
     X[:, 0] += y
     kwargs = {
-        "attacks": {"clean": None, "flips": LabelFlip(0.2)},
+        "attacks": {"clean": None, "flips": LabelFlip(0.2, sampling="exact")},
         "train_sizes": [10, 150],
         "test": (X, y),
         "scoring": scoring,
