@@ -1,7 +1,11 @@
-"""The max-min problem of the margin, and a first-order method that closes its gap."""
+"""The max-min problem of the margin, and the methods that close its gap."""
 
 import numpy as np
 
+from ._margin_newton import follow_central_path
+
+# Up to this many rows, Newton's method follows the first-order one. A step takes n^2 M operations.
+_NEWTON_ROWS = 500
 # Directions in one matrix product. It bounds the memory to this many numbers for each row.
 _CHUNK = 256
 
@@ -11,7 +15,9 @@ class MarginGame:
 
     A_is = 1[z_s . x_i >= 0]. The slope of f in q_i is the margin of row i under the best answer
     v_s = u_s / ||u_s||. So each evaluation gives an upper bound, f(q), and a lower bound, the
-    smallest slope.
+    smallest slope. Where some u_s is 0, other answers than v_s can be better: the best one is any
+    vector of norm <= 1. With `smoothing` mu > 0 the answer is u_s / (mu + sqrt(mu^2 + ||u_s||^2)),
+    which leads to it.
     """
 
     def __init__(self, X, signs, directions):
@@ -20,16 +26,21 @@ class MarginGame:
         self.n_directions = len(directions)
         self._active = [X @ z.T >= 0 for z in _chunks(directions.astype(X.dtype, copy=False))]
 
-    def evaluate(self, weights):
-        """f and its slopes at `weights`."""
-        norms, sums, _ = self.moments(weights)
+    @property
+    def active(self):
+        """A_is, of shape (n_rows, n_directions)."""
+        return np.concatenate(self._active, axis=1)
+
+    def evaluate(self, weights, smoothing=0.0):
+        """f at `weights`, and each row's margin under the answer."""
+        norms, sums, _ = self.moments(weights, smoothing)
         return norms.mean(), sums / self.n_directions
 
-    def moments(self, weights, *, squares=False):
+    def moments(self, weights, smoothing=0.0, *, squares=False):
         """||u_s|| for each s, and the sums over s of each row's margin and its square."""
         norms, sums = [], np.zeros(len(self.X))
         sums_of_squares = np.zeros(len(self.X))
-        for v, length, active in self._answers(weights):
+        for v, length, active in self._answers(weights, smoothing):
             margins = self.X @ v.T
             margins *= active
             norms.append(length)
@@ -38,28 +49,34 @@ class MarginGame:
                 sums_of_squares += np.einsum("ij,ij->i", margins, margins, dtype=np.float64)
         return np.concatenate(norms), sums * self.signs, sums_of_squares
 
-    def separator(self, weights):
-        """v_s for each s, shape (n_directions, d), each of norm 1 or 0."""
-        return np.concatenate([v for v, _, _ in self._answers(weights)])
+    def separator(self, weights, smoothing=0.0):
+        """v_s for each s, shape (n_directions, d), each of norm <= 1."""
+        return np.concatenate([v for v, _, _ in self._answers(weights, smoothing)])
 
-    def _answers(self, weights):
+    def _answers(self, weights, smoothing):
         signed = (weights * self.signs).astype(self.X.dtype)[:, np.newaxis]
         for active in self._active:
             u = (active * signed).T @ self.X
             norms = np.sqrt(np.einsum("ij,ij->i", u, u))
             # A direction in which no row is active has u = 0, and its answer is 0.
-            u /= np.where(norms > 0, norms, 1)[:, np.newaxis]
+            lengths = smoothing + np.hypot(smoothing, norms) if smoothing else norms
+            u /= np.where(lengths > 0, lengths, 1)[:, np.newaxis]
             yield u, norms, active
 
 
 def solve(game, *, tol, max_iter):
     """Minimise f by accelerated entropic gradient steps (Tseng's first method, with restarts).
 
-    Returns an object with `upper`, `lower`, the weights that gave each, `converged` and `n_iter`
-    (the number of evaluations). f is smooth where no u_s is 0. Therefore this is faster than
-    multiplicative weights, whose gap falls as 1 / sqrt(evaluations).
+    Returns an object with `upper`, `lower`, the weights that gave each, the `smoothing` of the
+    lower one, `converged` and `n_iter` (the number of evaluations). f is smooth where no u_s is 0.
+    Therefore this is faster than multiplicative weights, whose gap falls as 1 / sqrt(evaluations).
+
+    If the minimum lies where some u_s is 0, as it often does with few features, gradient steps
+    stall. Then half of the evaluations go to Newton's method on a smoothed problem, unless there
+    are too many rows for it.
     """
-    state = _Best(game, tol, max_iter)
+    newton = len(game.X) <= _NEWTON_ROWS
+    state = _Best(game, tol, max_iter - max_iter // 2 if newton else max_iter)
     weights = np.full(len(game.X), 1 / len(game.X))
     value, _ = state.evaluate(weights)
     lipschitz = 1.0
@@ -67,6 +84,9 @@ def solve(game, *, tol, max_iter):
         weights, value, lipschitz, moved = _accelerate(state, weights, value, lipschitz)
         if not moved:
             break
+    state.max_iter = max_iter
+    if newton and not state.done:
+        follow_central_path(state)
     return state
 
 
@@ -76,15 +96,17 @@ class _Best:
     def __init__(self, game, tol, max_iter):
         self.game, self.tol, self.max_iter = game, tol, max_iter
         self.upper, self.lower = np.inf, -np.inf
+        self.smoothing = 0.0
         self.n_iter = 0
 
-    def evaluate(self, weights):
-        value, slopes = self.game.evaluate(weights)
+    def evaluate(self, weights, smoothing=0.0):
+        value, slopes = self.game.evaluate(weights, smoothing)
         self.n_iter += 1
         if value < self.upper:
             self.upper, self.upper_weights = value, weights
         if slopes.min() > self.lower:
             self.lower, self.lower_weights = slopes.min(), weights
+            self.smoothing = smoothing
         return value, slopes
 
     @property

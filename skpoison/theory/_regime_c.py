@@ -15,7 +15,7 @@ class FlipRateBudget(NamedTuple):
     Attributes
     ----------
     value : float or ndarray
-        The rate; NaN where it is not defined.
+        The rate, 1/2 at most; NaN where it is not defined.
     raw : float or ndarray
         The value of the formula; negative (or infinite) where the rate is not defined.
     defined : bool or ndarray
@@ -40,6 +40,8 @@ def flip_rate_budget(
 
     With N = ln(n/delta) + ln^2(n),
     beta = N / ([sqrt(ln(n/delta)) + ln(gamma^2 sqrt(n) / N)] gamma sqrt(n)).
+    Rates under beta and under 1/2 are tolerated: of two classes whose labels are flipped at a rate
+    of 1/2, nothing can be learned, and at a higher rate the opposite is.
 
     Parameters
     ----------
@@ -55,8 +57,8 @@ def flip_rate_budget(
     budget : FlipRateBudget
         ``value``, ``raw`` and ``defined``. The bracket is <= 0 for small n and gamma, such as
         n = 10,000 and gamma = 0.125. Then the formula promises nothing: ``value`` is NaN and
-        ``defined`` is False. If the bracket is just above 0, ``value`` can be over 1, which is no
-        rate.
+        ``defined`` is False. If the bracket is just above 0, ``raw`` is large; ``value`` is 1/2 at
+        most.
 
     Raises
     ------
@@ -88,5 +90,5 @@ def flip_rate_budget(
     with np.errstate(divide="ignore"):
         raw = scale / (bracket * gamma * np.sqrt(n))
     defined = bracket > 0
-    value = np.where(defined, raw, np.nan)
+    value = np.where(defined, np.minimum(raw, 0.5), np.nan)
     return FlipRateBudget(unwrap(value), unwrap(raw), unwrap_bool(defined))

@@ -169,9 +169,9 @@ def theory_report(
     -----
     gamma is the margin's `fresh_lower`. If that is not positive, it is `lower`, which holds only
     for the sampled directions. A promise is vacuous if, with the hidden constants at 1, the error
-    bound is 1 or more, the theorem holds for no width or not for `width`, or the attack is over the
-    budget. The theorems are about new data from a distribution with margin gamma. The margin of the
-    rows, which is used here, can only be larger.
+    bound is 1 or more, the theorem holds for no width or not for `width`, the attack is over the
+    budget, or it flips half of the labels or more. The theorems are about new data from a
+    distribution with margin gamma. The margin of the rows, which is used here, can only be larger.
 
     References
     ----------
@@ -230,6 +230,8 @@ def _promise(name, problem, d, width, attack):
         high = max_width(**problem, n_features=d, perturbation_bound=attack["B"])
     else:
         budget = flip_rate_budget(**problem).value
+        if attack["C"] >= 0.5:
+            reasons.append(f"flip_rate {attack['C']:.3g} is 1/2 or more")
     error = error_rate(name, **problem)
     return RegimePromise(
         regime=name,

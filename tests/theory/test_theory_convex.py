@@ -195,6 +195,20 @@ def test_theorem_2_2_needs_the_average():
     assert measured > bound
 
 
+def test_the_bound_is_nearly_reached():
+    """The objective is -w, and each perturbation cancels its gradient: w stays at the worst point.
+
+    Seen to fail with 1.9 D in place of 2 D in the bound."""
+    constants = {"radius": 2.0, "gradient_bound": 1.0, "perturbation_bound": 1.0}
+    n_steps = 10_000
+    oracle = PoisonedOracle(lambda w, rng: -np.ones_like(w), constant_perturbation([1.0], 1.0))
+    step = sgd_step_size(n_steps, **constants)
+    result = projected_sgd(oracle, [-2.0], n_steps=n_steps, radius=2.0, step_size=step)
+    excess = 2.0 - result.x[0]
+    bound = sgd_excess_risk_bound(n_steps, total_perturbation=float(n_steps), **constants)
+    assert 0.97 < excess / bound <= 1
+
+
 def test_bound_by_hand():
     """Seen to fail with 5/2 written as 2, and with 2 D written as D."""
     arguments = {"radius": 3.0, "gradient_bound": 2.0, "perturbation_bound": 4.0}

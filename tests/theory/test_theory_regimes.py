@@ -115,7 +115,21 @@ def test_flip_rate_is_nan_exactly_where_the_bracket_is_negative(n, margin, delta
     assert math.isnan(budget.value) is (bracket <= 0)
     assert budget.raw == pytest.approx(scale / (bracket * margin * math.sqrt(n)))
     if budget.defined:
-        assert budget.value == budget.raw > 0
+        assert budget.value == min(budget.raw, 0.5) > 0
+
+
+def test_no_flip_rate_of_one_half_or_more_is_promised_anything():
+    """Seen to fail without the limit: rate 0.6 had an error bound of 0.805 and no reason."""
+    problem = {"n": 20_000, "margin": 0.49}
+    assert flip_rate_budget(**problem).raw > 0.6
+    assert flip_rate_budget(**problem).value == 0.5
+    X, y = np.tile([[1.0, 0.0], [-1.0, 0.0]], (10_000, 1)), np.tile([1, 0], 10_000)
+    margin = ntk_margin(X[:2], y[:2], n_directions=2048, random_state=0)
+    for rate in (0.49, 0.5, 0.6, 1.0):
+        promise = theory_report(X, y, flip_rate=rate, margin=margin).regimes["C"]
+        assert promise.error_bound < 1
+        assert promise.vacuous is (rate >= 0.5)
+        assert any("is 1/2 or more" in reason for reason in promise.reasons) is (rate >= 0.5)
 
 
 def test_flip_rate_at_the_size_of_mnist():
