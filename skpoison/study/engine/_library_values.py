@@ -72,7 +72,7 @@ def _values(walk, value):
 
 
 def _extension(walk, value):
-    """An array of pandas: under a missing cell may lie anything."""
+    """An array of pandas; what it holds under a missing cell does not count."""
     kind = str(value.dtype)
     if hasattr(value, "categories"):
         parts = value.codes, value.categories, bool(value.ordered)
