@@ -102,6 +102,8 @@ def test_training_times_do_not_count():
     for row in rows:
         row["dur"] += 1
     assert fingerprint(net) == before
+    dict(net.callbacks_)["epoch_timer"].epoch_start_time_ += 1
+    assert fingerprint(net) == before
     rows[-1]["epoch"] += 1
     assert fingerprint(net) != before
 
@@ -294,6 +296,9 @@ ROWS = {
         functools.lru_cache(second_hook),
         torch.no_grad()(lambda x: x),
         torch.no_grad()(lambda x: x + 1),
+        lambda: 1,
+        lambda: 1.0,
+        lambda: (1, True),
         noted(1),
         noted(2),
         Slots(1).__init__,

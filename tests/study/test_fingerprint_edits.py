@@ -15,6 +15,7 @@ FILES = {
         import torch
         import beside
         import built
+        import developed
         import installed
         import linked
         import parts.inner
@@ -32,7 +33,7 @@ FILES = {
 
         def helper(codes):
             # A comment.
-            return codes + SHIFT + TABLE["shift"][0]
+            return (lambda: codes + SHIFT)() + TABLE["shift"][0]
 
         def counted(function):
             @functools.wraps(function)
@@ -72,7 +73,8 @@ FILES = {
                 codes = self.decorated(self.add(codes)) + beside.CONSTANT + beside.far(codes)
                 codes = imported(codes) + late.LATE + parts.inner.INNER + leaf.LEAF
                 codes = codes + looked_up("name")
-                return (codes + installed.ONE + linked.ONE + built.ONE) % n_classes
+                codes = codes + installed.ONE + linked.ONE + built.ONE + developed.ONE
+                return codes % n_classes
 
         class Block(torch.nn.Module):
             def __init__(self):
@@ -135,16 +137,21 @@ FILES = {
     "built-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: built\nVersion: 1.0\n",
     "built-1.0.dist-info/RECORD": "built.py,sha256=abc,7\n",
     "built-1.0.dist-info/direct_url.json": '{"url": "file:///", "dir_info": {}}',
+    # What `setup.py develop` leaves beside the code.
+    "developed.py": "ONE = 1",
+    "developed.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: developed\nVersion: 1.0\n",
+    "developed.egg-info/top_level.txt": "developed\n",
+    "developed.egg-info/SOURCES.txt": "developed.py\n",
     # An editable install.
     "linked.py": "ONE = 1",
     "linked-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: linked\nVersion: 1.0\n",
-    "linked-1.0.dist-info/RECORD": "linked-1.0.dist-info/METADATA,,\n",
+    "linked-1.0.dist-info/RECORD": "linked.py,,\nlinked-1.0.dist-info/METADATA,,\n",
     "linked-1.0.dist-info/direct_url.json": '{"url": "file:///", "dir_info": {"editable": true}}',
 }
 
 # The file, what stands there and what replaces it; which results the edit makes anew.
 EDITS = {
-    "a helper": ("study.py", "return codes + SHIFT", "return codes - SHIFT", "attack"),
+    "a helper": ("study.py", "codes + SHIFT", "codes - SHIFT", "attack"),
     "a constant": ("study.py", "SHIFT = 1", "SHIFT = 2", "attack"),
     "a constant in a container": ("study.py", '{"shift": [1]}', '{"shift": [2]}', "attack"),
     "a list in the class": ("study.py", "shifts = [1, 1]", "shifts = [2, 1]", "attack"),
@@ -178,6 +185,7 @@ EDITS = {
     "a module that is passed on": ("passed.py", "NAME = 1", "NAME = 2", "attack"),
     "a name among all globals": ("whole.py", "NAME = 1", "NAME = 2", "attack"),
     "an editable install": ("linked.py", "ONE = 1", "ONE = 2", "attack"),
+    "code in development": ("developed.py", "ONE = 1", "ONE = 2", "attack"),
     "a version": ("installed-1.0.dist-info/METADATA", "Version: 1.0", "Version: 1.1", "attack"),
     "another build": ("built-1.0.dist-info/RECORD", "sha256=abc", "sha256=abd", "attack"),
     "a part of the net": ("study.py", "self.layer(X) * 1.0", "self.layer(X) * 2.0", "fit"),
