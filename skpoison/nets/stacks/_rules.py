@@ -17,6 +17,7 @@ from .._batches import TensorBatches
 from .._callbacks import reason_of_callback
 from .._classifier import NetClassifier
 from .._linear_chains import ALIGNED, have_hooks
+from .._overrides import has_methods_of_its_own
 from .._steps import check_logits
 
 # Measured on 2 cores (benchmarks/README.md). A stack is fast while its step fits into the cache.
@@ -72,6 +73,8 @@ def reason_of_settings(net):
     """Return why the parameters of a net keep it out of a stack, or None."""
     if type(net) is not NetClassifier:
         return f"{type(net).__name__} may train in its own way"
+    if has_methods_of_its_own(net):
+        return "a method of the net is replaced"
     if net.criterion is not nn.CrossEntropyLoss or net.get_params_for("criterion"):
         return "the loss is not the plain cross-entropy"
     if net.optimizer is not torch.optim.SGD:
