@@ -1,7 +1,7 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from .._warnings import warn_caller
-from ._batches import TensorBatches
+from ._batches import TensorBatches, has_names
 from ._callbacks import (
     EpochLog,
     StopTraining,
@@ -475,7 +475,7 @@ class NetClassifier(NeuralNetClassifier):
         begin = self._begin_with_arrays
         if self._takes_as_given(X, y):
             begin = self._begin_as_given
-        elif isinstance(X, Mapping):
+        elif has_names(X):
             begin = self._begin_with_mapping
         X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
         self._validation_ = validation
@@ -659,7 +659,7 @@ class NetClassifier(NeuralNetClassifier):
 
     def _predict_proba(self, X):
         self.check_is_fitted()
-        if not (is_dataset(X) or isinstance(X, Mapping) or self._has_own_dataset()):
+        if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
             X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
         with full_precision(self.device_):
             proba = super().predict_proba(X)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from sklearn.base import clone
+from skorch.dataset import Dataset
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -83,6 +84,8 @@ def reason_of_settings(net):
         return "SGD has options that a stack does not know"
     if net.iterator_train is not TensorBatches or net.get_params_for("iterator_train"):
         return "`iterator_train` is not the default"
+    if net.dataset is not Dataset or net.get_params_for("dataset"):
+        return "`dataset` is not the default"
     if net.train_split is not None or net.warm_start or net.compile:
         return "`train_split`, `warm_start` or `compile` is set"
     return None
