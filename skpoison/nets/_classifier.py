@@ -1,3 +1,4 @@
+import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -11,22 +12,36 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
-from skorch.dataset import Dataset
+from skorch.callbacks import EarlyStopping, EpochTimer
+from skorch.dataset import Dataset, get_len
 from skorch.utils import is_dataset, noop, to_numpy
 from torch import nn
+from torch.utils.data import DataLoader, Subset
 
 from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
 from .._warnings import warn_caller
-from ._batches import TensorBatches
-from ._callbacks import EpochLog, StopTraining, reason_of_callback
+from ._batches import TensorBatches, has_names
+from ._callbacks import (
+    EpochLog,
+    StopTraining,
+    acts_on_batches,
+    reason_of_callback,
+    recorders,
+)
+from ._criteria import check_probabilities, for_criterion, two_logits
 from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
+from ._overrides import replaces
 from ._parameter_checks import check_parameters, check_row_shape
 from ._random import local_seed
-from ._steps import chain_step, check_logits, is_bare_sgd, plain_step
+from ._steps import chain_step, check_logits, is_bare_sgd, is_patched, plain_step
+
+_TOGETHER = "`X_val` and `y_val` must be given together, got only one of them"
+
+# Since skorch 1.4.
+_TAKES_ROUTING = "_routing_method" in inspect.signature(NeuralNetClassifier.fit_loop).parameters
 
 
 def _resolve(device):
@@ -133,7 +148,10 @@ class NetClassifier(NeuralNetClassifier):
     True
     """
 
+    # Whether the training rows were arrays, which the net made tensors on its device.
     _from_arrays_ = False
+    # Whether the labels that the module learns are indices into `classes_`.
+    _encodes_labels_ = False
 
     def __init__(
         self,
@@ -241,6 +259,9 @@ class NetClassifier(NeuralNetClassifier):
         -------
         self : NetClassifier
         """
+        if _TAKES_ROUTING:
+            # skorch asks which method was called, to know what metadata it may take.
+            fit_params["_routing_method"] = "partial_fit"
         return self._train(X, y, None, None, not self.initialized_, fit_params, classes)
 
     @limit_threads
@@ -257,11 +278,10 @@ class NetClassifier(NeuralNetClassifier):
         proba : ndarray of shape (n, n_classes)
             In the order of `classes_`.
         """
-        self.check_is_fitted()
-        if not is_dataset(X):
-            X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
-        with full_precision(self.device_):
-            return super().predict_proba(X)
+        proba = self._predict_proba(X)
+        if isinstance(getattr(self, "criterion_", None), nn.NLLLoss):
+            check_probabilities(proba)
+        return proba
 
     @limit_threads
     def predict(self, X: ArrayLike) -> Array:
@@ -278,9 +298,10 @@ class NetClassifier(NeuralNetClassifier):
             Labels. For a Dataset: indices into `classes_`, because its own labels are indices.
         """
         proba = self.predict_proba(X)
-        check_logits(proba, len(self.classes_))
+        if self._encodes_labels_:
+            check_logits(proba, len(self.classes_))
         codes = proba.argmax(axis=1)
-        return codes if is_dataset(X) else self.classes_[codes]
+        return self.classes_[codes] if self._encodes_labels_ and not is_dataset(X) else codes
 
     @limit_threads
     def logits(self, X: torch.Tensor) -> torch.Tensor:
@@ -297,7 +318,7 @@ class NetClassifier(NeuralNetClassifier):
             In the order of `classes_`, on `device_`, in evaluation mode, part of X's graph.
         """
         self.check_is_fitted()
-        parameter = next(self.module_.parameters())
+        parameter = self._first_parameter()
         self._set_training(False)
         shape = self.row_shape() if hasattr(self, "input_shape_") else tuple(X.shape[1:])
         if math.prod(X.shape[1:]) != math.prod(shape):
@@ -306,7 +327,9 @@ class NetClassifier(NeuralNetClassifier):
         X = X.to(parameter.device, parameter.dtype, copy=True)
         with full_precision(self.device_):
             output = self.module_(X.reshape(len(X), *shape))
-        return output[0] if isinstance(output, tuple) else output
+        output = output[0] if isinstance(output, tuple) else output
+        is_binary = isinstance(getattr(self, "criterion_", None), nn.BCEWithLogitsLoss)
+        return two_logits(output) if is_binary else output
 
     # The interface for training several nets together (`skpoison.nets.stacks`).
 
@@ -355,6 +378,10 @@ class NetClassifier(NeuralNetClassifier):
                 self.fit_loop(X, y, **fit_params)
             except StopTraining:
                 pass
+            except KeyboardInterrupt:
+                # Callbacks may have weights to restore or files to close.
+                self.finish_training(training)
+                raise
             self.finish_training(training)
         return self
 
@@ -399,7 +426,7 @@ class NetClassifier(NeuralNetClassifier):
         self.input_shape_ = tuple(row_shape)
         self.n_features_in_ = math.prod(self.input_shape_)
         self.classes_inferred_ = classes
-        self._from_arrays_ = True
+        self._from_arrays_ = self._encodes_labels_ = True
         return self.initialize()
 
     def row_shape(self) -> tuple[int, ...]:
@@ -410,7 +437,7 @@ class NetClassifier(NeuralNetClassifier):
         shape : tuple of int
             ``input_shape`` of the module if it has one, else the trailing axes of X.
         """
-        return tuple(getattr(self.module_, "input_shape", self.input_shape_))
+        return tuple(getattr(self._module(), "input_shape", self.input_shape_))
 
     def linear_chain(self) -> list[tuple[str, str | None, bool]] | None:
         """Return the layers of a module whose steps can be written out, else None.
@@ -422,7 +449,7 @@ class NetClassifier(NeuralNetClassifier):
             None if the module is no such chain, or a step does more than subtract the gradient.
         """
         # The labels of a Dataset may be anything.
-        if not self._from_arrays_ or self._has_other_callbacks():
+        if not self._from_arrays_ or self._has_other_callbacks() or replaces(self, NetClassifier):
             return None
         if not is_bare_sgd(self.optimizer_, self.criterion_, self.module_.parameters()):
             return None
@@ -450,29 +477,102 @@ class NetClassifier(NeuralNetClassifier):
 
     def _begin(self, X, y, X_val=None, y_val=None, reset=True, classes=None):
         check_parameters(self)
-        validation = None
-        if is_dataset(X):
-            if self.early_stopping and self.train_split is None:
-                raise ValueError(
-                    "`early_stopping` must have `train_split` with a Dataset, got None"
-                )
-        else:
-            X, y, validation = self._check_data(X, y, X_val, y_val, reset, classes)
+        if X_val is not None and not self.early_stopping:
+            raise ValueError("`X_val` must come with `early_stopping=True`, got False")
+        begin = self._begin_with_arrays
+        if self._takes_as_given(X, y):
+            begin = self._begin_as_given
+        elif has_names(X):
+            begin = self._begin_with_mapping
+        X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
+        self._validation_ = validation
+        return Training(X, y, seed, validation)
+
+    def _begin_with_arrays(self, X, y, X_val, y_val, reset, classes):
+        """Check rows and labels, and put them on the device."""
+        X, y, validation = self._check_data(X, y, X_val, y_val, reset, classes)
         if reset:
             self.initialize()
         seed = self._draw_seed()
-        self._from_arrays_ = not is_dataset(X)
-        self._validation_ = None
-        if not is_dataset(X):
-            train, validation = self._split(X, y, validation)
-            X, y = self._make_dataset(*train), None
-            self._validation_ = validation and self._make_dataset(*validation)
-        return Training(X, y, seed, self._validation_)
+        self._from_arrays_ = self._encodes_labels_ = True
+        if self._must_hold_out(validation):
+            train, held_out = self._split(y)
+            validation = X[held_out], y[held_out]
+            X, y = X[train], y[train]
+        validation = validation and self._make_dataset(*validation)
+        return self._make_dataset(X, y), None, validation, seed
+
+    def _begin_with_mapping(self, X, y, X_val, y_val, reset, classes):
+        """Check the labels of inputs that the module takes by their names."""
+        if reset:
+            self._forget_data()
+        y, found = check_labels(y, get_len(X), min_classes=1)
+        self._learn_classes(found, classes, reset)
+        if (X_val is None) != (y_val is None):
+            raise ValueError(_TOGETHER)
+        validation = None
+        if X_val is not None:
+            y_val, _ = check_labels(y_val, get_len(X_val), min_classes=1)
+            validation = self.get_dataset(X_val, self._encode(y_val))
+        if reset:
+            self.initialize()
+        seed = self._draw_seed()
+        self._from_arrays_, self._encodes_labels_ = False, True
+        y = self._encode(y)
+        data = self.get_dataset(X, y)
+        if self._must_hold_out(validation):
+            train, held_out = self._split(y)
+            data, validation = Subset(data, train), Subset(data, held_out)
+        return data, None, validation, seed
+
+    def _begin_as_given(self, X, y, X_val, y_val, reset, classes):
+        """Leave data to skorch, which looks at them in `fit_loop`."""
+        if self._must_hold_out(X_val):
+            raise ValueError("`early_stopping` must have `train_split` with a Dataset, got None")
+        if X_val is not None and is_dataset(X_val) != is_dataset(X):
+            raise ValueError(
+                "`X_val` must be a Dataset if X is one, and only then, got a "
+                f"{type(X_val).__name__}"
+            )
+        if reset:
+            self._forget_data()
+            if classes is not None:
+                self.classes_inferred_ = np.unique(classes)
+            self.initialize()
+        self._from_arrays_ = self._encodes_labels_ = False
+        validation = None if X_val is None else self.get_dataset(X_val, y_val)
+        return X, y, validation, self._draw_seed()
+
+    def _takes_as_given(self, X, y):
+        """Whether skorch handles the data: the user brings a Dataset, or checks or losses."""
+        if is_dataset(X) or self._has_own_dataset():
+            return True
+        if y is None:
+            return self.iterator_train not in (TensorBatches, DataLoader)
+        # Only a loss of the user's own can take labels of other shapes.
+        has_own_loss = replaces(self, NetClassifier, ("get_loss",))
+        return has_own_loss and np.ndim(y) > 1 and np.shape(y)[1:] != (1,)
+
+    def _has_own_dataset(self):
+        return (
+            self.dataset is not Dataset
+            or bool(self.get_params_for("dataset"))
+            or replaces(self, NetClassifier, ("check_data", "get_dataset"))
+        )
+
+    def _forget_data(self):
+        """Forget classes and sizes that an earlier fit learned."""
+        for name in ("classes_inferred_", "feature_names_in_", "input_shape_", "n_features_in_"):
+            vars(self).pop(name, None)
 
     def _warn_if_diverged(self):
-        loss = self.history[-1, "train_loss"]
-        limit, criterion = math.inf, self.criterion_
-        if isinstance(criterion, torch.nn.CrossEntropyLoss) and criterion.reduction == "mean":
+        # There may be no epoch, or no callback that records its loss.
+        loss = self.history[-1].get("train_loss") if len(self.history) else None
+        if loss is None:
+            return
+        limit, criterion = math.inf, getattr(self, "criterion_", None)
+        is_mean = isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean"
+        if is_mean and hasattr(self, "classes_"):
             # log(n_classes) is the loss of equal probabilities.
             limit = 10 * math.log(len(self.classes_))
         if not loss < limit:
@@ -488,9 +588,18 @@ class NetClassifier(NeuralNetClassifier):
         X = check_rows(self, X, reset=reset)
         y, found = check_labels(y, len(X), min_classes=1)
         if (X_val is None) != (y_val is None):
-            raise ValueError("`X_val` and `y_val` must be given together, got only one of them")
-        if X_val is not None and not self.early_stopping:
-            raise ValueError("`X_val` must come with `early_stopping=True`, got False")
+            raise ValueError(_TOGETHER)
+        self._learn_classes(found, classes, reset)
+        y = self._encode(y)
+        check_row_shape(self, self.module)
+        if X_val is None:
+            return X, y, None
+        X_val = check_rows(self, X_val, reset=False)
+        y_val, _ = check_labels(y_val, len(X_val), min_classes=1)
+        return X, y, (X_val, self._encode(y_val))
+
+    def _learn_classes(self, found, classes, reset):
+        """Learn the classes on `reset`: `classes` of the call or the net, else those in y."""
         if reset:
             if classes is not None:
                 found = np.unique(classes)
@@ -505,27 +614,32 @@ class NetClassifier(NeuralNetClassifier):
                 f"`classes` must be those of the first call, {self.classes_.tolist()}, "
                 f"got {np.unique(classes).tolist()}"
             )
-        y = self._encode(y)
-        check_row_shape(self, self.module)
-        if X_val is None:
-            return X, y, None
-        X_val = check_rows(self, X_val, reset=False)
-        y_val, _ = check_labels(y_val, len(X_val), min_classes=1)
-        return X, y, (X_val, self._encode(y_val))
 
     def _encode(self, y):
         """Return the index of each label in `classes_` (the order of `classes`, if given)."""
         return encode_labels(y, self.classes_, "this NetClassifier")
 
-    def _split(self, X, y, validation):
-        """Hold a stratified share out for early stopping, unless validation data are given."""
-        if not self.early_stopping or validation is not None or self.train_split is not None:
-            return (X, y), validation
+    def _must_hold_out(self, validation):
+        """Whether early stopping takes its rows from the training data."""
+        return self.early_stopping and validation is None and self.train_split is None
+
+    def _split(self, y):
+        """Return the rows to train on, and a stratified share of the rows to hold out."""
         splitter = StratifiedShuffleSplit(
             n_splits=1, test_size=self.validation_fraction, random_state=self._draw_seed()
         )
-        train, held_out = next(splitter.split(np.zeros(len(y)), y))
-        return (X[train], y[train]), (X[held_out], y[held_out])
+        # A class with one row cannot be shared: it stays in training.
+        is_shared = np.bincount(y)[y] > 1
+        rows = np.arange(len(y)) if is_shared.all() else np.flatnonzero(is_shared)
+        try:
+            train, held_out = next(splitter.split(np.zeros(len(rows)), y[rows]))
+        except ValueError as error:
+            raise ValueError(
+                f"`early_stopping` must hold out rows of each class, got {len(y)} rows and "
+                f"`validation_fraction` {self.validation_fraction} ({error}). Give more rows, "
+                "another fraction, or `X_val` and `y_val`."
+            ) from None
+        return np.append(rows[train], np.flatnonzero(~is_shared)), rows[held_out]
 
     def _knows_no_shape(self):
         """Whether the net was initialised without data: the first rows then set its shape."""
@@ -533,8 +647,8 @@ class NetClassifier(NeuralNetClassifier):
 
     def _make_dataset(self, X, y):
         """Return a dataset of tensors on the device; copies, as a module may write into them."""
-        check_row_shape(self, self.module_)
-        parameter = next(self.module_.parameters())
+        check_row_shape(self, self._module())
+        parameter = self._first_parameter()
         is_wider = X.dtype.itemsize > parameter.dtype.itemsize
         X = torch.tensor(X, dtype=parameter.dtype, device=parameter.device)
         if is_wider and not torch.isfinite(X).all():
@@ -543,7 +657,25 @@ class NetClassifier(NeuralNetClassifier):
             y = torch.tensor(y, dtype=torch.int64, device=parameter.device)
         return Dataset(X.reshape(len(X), *self.row_shape()), y)
 
+    def _module(self):
+        """Return the module; None if a subclass gave its modules other names."""
+        return getattr(self, "module_", None)
+
+    def _first_parameter(self):
+        return next(parameter for _, parameter in self.get_all_learnable_params())
+
+    def _predict_proba(self, X):
+        self.check_is_fitted()
+        if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
+            X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
+        with full_precision(self.device_):
+            proba = super().predict_proba(X)
+        # The one output of a binary criterion has an axis of its own.
+        return proba[..., 0] if proba.ndim == 3 and proba.shape[1:] == (2, 1) else proba
+
     def _draw_seed(self):
+        if not hasattr(self, "_generator_"):
+            self._make_generator()
         return int(self._generator_.randint(2**31 - 1))
 
     # Methods that skorch calls, and that a subclass may override.
@@ -575,10 +707,7 @@ class NetClassifier(NeuralNetClassifier):
     @property
     def device_(self) -> torch.device:
         self.check_is_fitted()
-        return next(self.module_.parameters()).device
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "module_")
+        return self._first_parameter().device
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Predict the logarithm of the probability of each class.
@@ -598,7 +727,7 @@ class NetClassifier(NeuralNetClassifier):
 
     @property
     def _default_callbacks(self):
-        callbacks = [("epoch_timer", EpochTimer())]
+        callbacks = [("epoch_timer", EpochTimer()), *recorders()]
         # scikit-learn lists parameters before their values are checked.
         if isinstance(self.early_stopping, (bool, np.bool_)) and self.early_stopping:
             stopper = EarlyStopping(
@@ -615,25 +744,31 @@ class NetClassifier(NeuralNetClassifier):
 
     def initialize(self):
         """Make new, untrained components, as skorch does."""
+        self._make_generator()
+        # skorch empties the history in place. A fit that fails could not restore it.
+        if self.initialized_:
+            self.history_ = copy.copy(self.history_)
+        # `initialize_module` draws a seed of its own. Weights that a subclass or a criterion makes
+        # elsewhere draw from this one.
+        seed = int(copy.deepcopy(self._generator_).randint(2**31 - 1))
+        with local_seed(seed, self.device):
+            return super().initialize()
+
+    def _make_generator(self):
         generator = check_random_state(self.random_state)
         if generator is self.random_state or self.random_state is None:
             # Others draw from this generator too. The net gets its own, so that their draws do not
             # change it.
             generator = np.random.RandomState(generator.randint(2**31 - 1))
         self._generator_ = generator
-        # skorch would empty the history in place, and a fit that fails could not restore it.
-        self.history_ = None
-        return super().initialize()
 
     def initialize_module(self):
         """Make the module; pass it the sizes of the data that its signature has."""
         learned = {}
         if hasattr(self, "n_features_in_"):
-            learned = {
-                "n_features": self.n_features_in_,
-                "in_channels": self.input_shape_[0],
-                "n_classes": len(self.classes_),
-            }
+            learned = {"n_features": self.n_features_in_, "in_channels": self.input_shape_[0]}
+        if hasattr(self, "classes_inferred_"):
+            learned["n_classes"] = len(self.classes_)
         taken = inspect.signature(self.module).parameters
         kwargs = {name: value for name, value in learned.items() if name in taken}
         kwargs.update(self.get_params_for("module"))
@@ -647,8 +782,8 @@ class NetClassifier(NeuralNetClassifier):
         return self
 
     def check_data(self, X, y=None):
-        """Learn the classes of a Dataset. Arrays were checked before."""
-        if is_dataset(X) and not hasattr(self, "classes_inferred_"):
+        """Learn the classes of data that skorch handles. Other data were checked before."""
+        if not self._encodes_labels_ and not hasattr(self, "classes_inferred_"):
             super().check_data(X, y)
 
     def get_split_datasets(self, X, y=None, **fit_params):
@@ -675,29 +810,27 @@ class NetClassifier(NeuralNetClassifier):
         return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run an epoch, and read its losses from the device once, after the last batch."""
+        """Run an epoch: skorch's, or a shorter one where nobody can see the difference."""
         if iterator is None:
             return
-        listened = self._has_batch_callbacks()
-        if training and not listened and not fit_params and self._has_plain_steps():
+        if not self._has_short_epochs(iterator):
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            return
+        is_plain = not fit_params and self._has_plain_steps()
+        if training and is_plain:
             step_fn = self.training_step()
         losses, sizes, n_correct = [], [], 0
         for batch in iterator:
-            if listened:
-                self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
             sizes.append(len(batch[1]))
-            if listened:
-                self.history.record_batch(f"{prefix}_loss", losses[-1].item())
-                self.history.record_batch(f"{prefix}_batch_size", sizes[-1])
-                self.notify("on_batch_end", batch=batch, training=training, **step)
             if not training:
                 output = step["y_pred"]
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
+        # We read the losses from the device once, after the last batch.
         losses = torch.stack(losses).tolist()
-        if not listened and self._has_other_callbacks():
+        if not is_plain or self._has_other_callbacks():
             self.history[-1]["batches"].extend(
                 {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
                 for loss, size in zip(losses, sizes, strict=True)
@@ -710,21 +843,31 @@ class NetClassifier(NeuralNetClassifier):
             self.history.record(f"{prefix}_acc_best", accuracy > best)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
-        """Compute the loss, after a check that there is one logit for each class."""
-        if isinstance(self.criterion_, nn.CrossEntropyLoss):
-            check_logits(y_pred, len(self.classes_))
+        """Compute the loss, after a check that the outputs suit the criterion and the classes."""
+        criterion = getattr(self, "criterion_", None)
+        if isinstance(criterion, nn.NLLLoss):
+            check_probabilities(y_pred)
+        if self._encodes_labels_:
+            y_pred, y_true = for_criterion(criterion, y_pred, y_true, len(self.classes_))
         return super().get_loss(y_pred, y_true, *args, **kwargs)
 
-    def _has_plain_steps(self):
-        """Whether steps are not overridden, and evaluate loss and gradient once, as SGD does."""
-        own = ("train_step", "train_step_single", "infer", "get_loss")
+    def _has_short_epochs(self, iterator):
+        """Whether no method, callback or iterator of the user's own takes part in an epoch."""
         return (
-            all(getattr(type(self), name) is getattr(NetClassifier, name) for name in own)
-            and self.iterator_train is TensorBatches
-            and isinstance(self.criterion_, nn.CrossEntropyLoss)
-            and isinstance(self.optimizer_, torch.optim.SGD)
+            self._from_arrays_
+            and isinstance(iterator, TensorBatches)
+            and isinstance(getattr(self, "criterion_", None), (nn.CrossEntropyLoss, nn.NLLLoss))
+            and not any(acts_on_batches(callback) for _, callback in self.callbacks_)
+            and not replaces(self, NetClassifier)
+        )
+
+    def _has_plain_steps(self):
+        """Whether a step of a short epoch evaluates loss and gradient once, as SGD does."""
+        return (
+            isinstance(self.criterion_, nn.CrossEntropyLoss)
+            and type(self.optimizer_) is torch.optim.SGD
+            and not is_patched(self.optimizer_)
             and self._optimizers == ["optimizer"]
-            and not self._has_batch_callbacks(("on_grad_computed",))
         )
 
     def _record_loss(self, prefix, loss, n_batches):
@@ -738,15 +881,6 @@ class NetClassifier(NeuralNetClassifier):
     def _has_other_callbacks(self):
         """Whether there are callbacks that may read or change a training step."""
         return any(reason_of_callback(*pair) for pair in self.callbacks_)
-
-    def _has_batch_callbacks(self, names=("on_batch_begin", "on_batch_end")):
-        """Whether a callback has methods for batches; a schedule of epochs does not count."""
-        return any(
-            getattr(type(callback), name) is not getattr(Callback, name)
-            for _, callback in self.callbacks_
-            for name in names
-            if not (isinstance(callback, LRScheduler) and callback.step_every == "epoch")
-        )
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks. skorch's callbacks end a training by a KeyboardInterrupt."""

@@ -14,7 +14,7 @@ def full_precision(device):
     By default, PyTorch rounds the inputs of convolutions to TF32 (10 bits), but not those of matrix
     products. Set ``torch.backends.cuda.matmul.allow_tf32 = True`` to round both.
     """
-    if torch.device(device).type != "cuda":
+    if not str(device).startswith("cuda"):
         yield
         return
     before = torch.backends.cudnn.allow_tf32

@@ -15,7 +15,7 @@ def check_parameters(net):
             f"instance of {type(net.module).__name__}"
         )
     check_real(net.lr, "lr", low=0)
-    check_int(net.max_epochs, "max_epochs", low=1)
+    check_int(net.max_epochs, "max_epochs", low=0)
     if net.batch_size != -1:
         check_int(net.batch_size, "batch_size", low=1)
     check_bool(net.drop_last, "drop_last")

@@ -24,8 +24,8 @@ if hasattr(os, "register_at_fork"):  # Windows has no forks.
 @contextmanager
 def local_seed(seed, device):
     """Seed torch's generators of the CPU and of `device` in a block, and restore them after it."""
-    device = torch.device(device)
-    on_gpu = device.type == "cuda"
+    on_gpu = str(device).startswith("cuda")
+    device = torch.device(device) if on_gpu else None
     with _ALONE, torch.random.fork_rng(devices=[device] if on_gpu else []):
         torch.default_generator.manual_seed(seed)
         if on_gpu:

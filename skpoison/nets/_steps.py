@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ._linear_chains import descend
+from ._linear_chains import descend, have_hooks
 
 _PLAIN_LOSS = nn.CrossEntropyLoss()
 
@@ -33,12 +33,21 @@ def is_bare_sgd(optimizer, criterion, parameters):
     group, *others = optimizer.param_groups
     adds = [group[name] for name in ("momentum", "weight_decay", "maximize")]
     hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
-    if others or any((*adds, *hooks)):
+    if others or any((*adds, *hooks)) or is_patched(optimizer):
+        return False
+    if have_hooks(criterion) or "forward" in vars(criterion):
         return False
     options = ("weight", "reduction", "ignore_index", "label_smoothing")
     if any(getattr(criterion, name) != getattr(_PLAIN_LOSS, name) for name in options):
         return False
     return set(map(id, group["params"])) == set(map(id, parameters))
+
+
+def is_patched(optimizer):
+    """Whether methods of an optimiser object are replaced, other than by torch's schedules."""
+    own = vars(optimizer)
+    step = own.get("step")
+    return "zero_grad" in own or not (step is None or hasattr(step, "_wrapped_by_lr_sched"))
 
 
 def note_step(optimizer):

@@ -1,5 +1,6 @@
 """What nets refuse, and in which words."""
 
+import numpy as np
 import scipy.sparse
 import torch
 from sklearn.exceptions import NotFittedError
@@ -22,11 +23,15 @@ refuse, refuse_each = TABLE.refuse, TABLE.refuse_each
 
 TABLE.refuse_all_but_reals_from_0("net.lr", lambda v: net(lr=v).fit(X, Y))
 for name, call in {
-    "net.max_epochs": lambda v: net(max_epochs=v).fit(X, Y),
     "net.batch_size": lambda v: net(batch_size=v).fit(X, Y),
     "net.n_iter_no_change": lambda v: stopping(n_iter_no_change=v).fit(X, Y),
 }.items():
     TABLE.refuse_all_but_integers_from_1(name, call)
+for few, error, words in [
+    ([-1, np.int64(-7)], ValueError, "`max_epochs` must be >= 0, got {}"),
+    (["1", None, True, 1.5, 2.0], TypeError, "`max_epochs` must be an integer, got {}"),
+]:
+    refuse_each("net.max_epochs", lambda v: net(max_epochs=v).fit(X, Y), few, error, words)
 TABLE.refuse_all_but_reals_between_0_and_1(
     "net.validation_fraction", lambda v: net(validation_fraction=v).fit(X, Y)
 )
@@ -120,7 +125,12 @@ for name, call, error, words in [
         ValueError,
         "test_size=0.999 .* train set will be empty",
     ),
-    ("rare class", lambda: stopping().fit(X[:5], [0, 1, 2, 3, 0]), ValueError, "least populated"),
+    (
+        "early stopping without a row to spare",
+        lambda: stopping().fit(X[:4], [0, 1, 2, 3]),
+        ValueError,
+        r"`early_stopping` must hold out rows of each class, got 4 rows .* or `X_val` and `y_val`",
+    ),
     ("X_val alone", lambda: stopping().fit(X, Y, X_val=X), ValueError, "`X_val` and `y_val` must"),
     ("y_val alone", lambda: stopping().fit(X, Y, y_val=Y), ValueError, "`X_val` and `y_val` must"),
     (

@@ -510,7 +510,7 @@ def test_a_fitted_net_survives_bad_rows_in_partial_fit(bad):
     [
         ("lr", -1),
         ("lr", NAN),
-        ("max_epochs", 0),
+        ("max_epochs", -1),
         ("batch_size", "a"),
         ("validation_fraction", 2),
         ("early_stopping", "x"),

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from sklearn.base import clone
+from skorch.dataset import Dataset
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -17,6 +18,7 @@ from .._batches import TensorBatches
 from .._callbacks import reason_of_callback
 from .._classifier import NetClassifier
 from .._linear_chains import ALIGNED, have_hooks
+from .._overrides import has_methods_of_its_own
 from .._steps import check_logits
 
 # Measured on 2 cores (benchmarks/README.md). A stack is fast while its step fits into the cache.
@@ -72,6 +74,8 @@ def reason_of_settings(net):
     """Return why the parameters of a net keep it out of a stack, or None."""
     if type(net) is not NetClassifier:
         return f"{type(net).__name__} may train in its own way"
+    if has_methods_of_its_own(net):
+        return "a method of the net is replaced"
     if net.criterion is not nn.CrossEntropyLoss or net.get_params_for("criterion"):
         return "the loss is not the plain cross-entropy"
     if net.optimizer is not torch.optim.SGD:
@@ -80,6 +84,8 @@ def reason_of_settings(net):
         return "SGD has options that a stack does not know"
     if net.iterator_train is not TensorBatches or net.get_params_for("iterator_train"):
         return "`iterator_train` is not the default"
+    if net.dataset is not Dataset or net.get_params_for("dataset"):
+        return "`dataset` is not the default"
     if net.train_split is not None or net.warm_start or net.compile:
         return "`train_split`, `warm_start` or `compile` is set"
     return None
