@@ -6,7 +6,7 @@ import numpy as np
 def means_and_deviations(table):
     """The mean and the standard deviation of each row, both of shape (n_rows,).
 
-    Fits that failed do not count; a row with no other is NaN. The deviation is the one of a sample,
+    Fits that failed do not count; a row without scores is NaN. The deviation is of a sample,
     with n - 1 in the denominator. It is NaN for a single score.
     """
     masked = np.ma.masked_invalid(table)

@@ -46,8 +46,8 @@ def ntk_margin(
     tol : float, default=0.05
         Stop when upper - lower <= tol * upper.
     max_iter : int, default=2000
-        Largest number of evaluations of the dual. A gradient step takes two; a step of Newton's
-        method, with which rows up to 500 end, counts as one.
+        Largest number of evaluations of the dual. A gradient step takes two. With up to 500 rows,
+        Newton's method may follow; each of its steps counts as one.
     normalize : bool, default=True
         Whether to scale rows to norm 1, which the theory assumes. False: rows of another norm are
         an error.
@@ -101,9 +101,9 @@ def ntk_margin(
     half of the directions are active for each row. The expected margin of M directions is
     at most gamma; two draws of directions differ by more than a small `tol`.
 
-    Accelerated gradient steps come first. They stall where the minimum of the dual has a norm of 0,
-    as it often has with few features. Up to 500 rows, the second half of `max_iter` therefore goes
-    to an interior-point method, with n^2 M operations in a step.
+    Accelerated gradient steps come first. They stall if some of the norms are 0 at the minimum of
+    the dual, which is common with few features. With up to 500 rows, the second half of `max_iter`
+    is therefore for Newton's method (an interior-point method), with n^2 M operations in a step.
 
     The memory is n M bytes and a few copies of X; n M d numbers are never held. (Newton's method
     holds a few tables of n M float64.) An evaluation takes two matrix products of 2 n M d

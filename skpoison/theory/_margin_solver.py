@@ -15,9 +15,8 @@ class MarginGame:
 
     A_is = 1[z_s . x_i >= 0]. The slope of f in q_i is the margin of row i under the best answer
     v_s = u_s / ||u_s||. So each evaluation gives an upper bound, f(q), and a lower bound, the
-    smallest slope. Where some u_s is 0, other answers than v_s can be better: the best one is any
-    vector of norm <= 1. With `smoothing` mu > 0 the answer is u_s / (mu + sqrt(mu^2 + ||u_s||^2)),
-    which leads to it.
+    smallest slope. Where u_s is 0, any vector of norm <= 1 can be the best answer. To find it, the
+    answer with `smoothing` mu > 0 is u_s / (mu + sqrt(mu^2 + ||u_s||^2)).
     """
 
     def __init__(self, X, signs, directions):

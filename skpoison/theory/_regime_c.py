@@ -40,8 +40,8 @@ def flip_rate_budget(
 
     With N = ln(n/delta) + ln^2(n),
     beta = N / ([sqrt(ln(n/delta)) + ln(gamma^2 sqrt(n) / N)] gamma sqrt(n)).
-    Rates under beta and under 1/2 are tolerated: of two classes whose labels are flipped at a rate
-    of 1/2, nothing can be learned, and at a higher rate the opposite is.
+    No rate of 1/2 or more is tolerated: at 1/2 the labels of two classes say nothing, and above it
+    they name the wrong class more often than the right one.
 
     Parameters
     ----------

@@ -235,8 +235,8 @@ class BudgetHeatmapDisplay:
         drop : float, default=None
             If given, a red line in each column marks the budget at which the mean score has fallen
             by this much from its value at budget 0. It is the budget that `breaking_point` finds in
-            `curve_`. The middle of a cell is its budget, and between two cells the line stands in
-            proportion.
+            `curve_`. The middle of a cell stands for its budget; between two budgets the line is
+            placed in proportion.
         values_format : str, default=".2f"
             Format of the numbers.
         im_kw : dict, default=None
