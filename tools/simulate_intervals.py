@@ -72,8 +72,10 @@ def repeated(rng, means, n_folds, n_repeats, n_rows=200):
             parts.append(part)
     table = np.array(means)[:, None] + np.stack(columns, axis=1)
     table += SD_SEED * rng.standard_normal(table.shape)
-    sharing = [[bool(np.intersect1d(a, b).size) for b in parts] for a in parts]
-    return {"sharing": sharing}, table
+    held_out = np.zeros((len(parts), n_rows), dtype=int)
+    for k, part in enumerate(parts):
+        held_out[k, part] = 1
+    return {"sharing": (held_out @ held_out.T > 0).tolist()}, table
 
 
 def curve_of(found, n_folds, n_repeats, ratio=None):

@@ -105,6 +105,8 @@ def drop_to_end(design, table, hits, end, confidence):
     drop : Drop
     """
     rivals = np.delete(np.arange(len(table)), end)
+    if not len(rivals):
+        return Drop(math.nan, math.nan, math.nan)
     columns = np.flatnonzero(np.isfinite(table).all(axis=0))
     groups = design.groups
     parts = [table]

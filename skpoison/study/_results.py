@@ -170,7 +170,7 @@ class RobustnessCurve:
         fitted = self._fitted(name)
         table = self._table(name)[fitted]
         whole = np.isfinite(table).all(axis=0)
-        if not whole.any():
+        if not len(fitted) or not whole.any():
             raise ValueError(
                 f"`name` must be an attack with scores, got {name!r}: in each column of its scores "
                 "a fit failed"

@@ -43,7 +43,8 @@ def test_rows_are_shrunk_into_the_budget(seed, dtype, norm, share, far):
     # Each feature stays on its way.
     low, high = np.minimum(X, X_before), np.maximum(X, X_before)
     assert ((low <= X_new) & (X_new <= high)).all()
-    if dtype == np.float64 and far == 1.0:
+    # A radius at the level of rounding may leave no number but X itself.
+    if dtype == np.float64 and far == 1.0 and share > 1e-6:
         assert used >= min(was, radius) * (1 - 1e-5)
 
 

@@ -45,7 +45,7 @@ OTHERS = {
     "_version": set(),
     "attacks": {"numpy", "sklearn", "torch"},
     "modules": {"torch"},
-    "nets": {"numpy", "sklearn", "skorch", "torch"},
+    "nets": {"numpy", "scipy", "sklearn", "skorch", "torch"},
     "study": {"numpy", "sklearn", "joblib", "tqdm"},
     "defences": {"numpy", "sklearn", "torch"},
     "theory": {"numpy", "scipy", "sklearn"},

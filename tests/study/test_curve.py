@@ -160,6 +160,10 @@ def test_u_shape_without_enough_fits():
     for drop in (0.1, 5.6e-17):
         same = make_curve(np.repeat([[0.5 - drop], [0.5], [0.5 - drop]], 5, axis=1), 5, 1)
         assert same.u_shape("C").is_u is None
+    # A single value has no other to lie under.
+    single = make_curve(noisy([0.5]), values=[2]).u_shape("C")
+    assert single.is_u is None
+    assert np.isnan(single.left.mean)
     # A failed fit takes its column out.
     table = noisy([0.5, 0.8, 0.7])
     table[0, 3] = np.nan
