@@ -16,10 +16,11 @@ accuracy, but not to chance. With half of each budget (C = 15, B = 0.5) a net of
 less than a point, see plot_attack_vs_noise.py. For comparison, a digit has a norm of about 3.9.
 
 The last lines say for each condition whether its curve is a U: whether each end lies under the best
-of the other widths, with 95% intervals above 0. With the default of 10 folds and 2 repeats C was a U
-for ten of ten seeds (``--seed 0`` to ``--seed 9``). The widest net lay 0.035 to 0.061 under the best,
-and the lowest end of the ten intervals was 0.013. With ``--repeats 1``, which takes half as long, C
-was a U for nine of the ten, and with ``--folds 5 --repeats 4`` for all of the seven seeds tried.
+of the other widths, with 95% intervals above 0. With the default of 10 folds and 2 repeats C was a
+U for ten of ten seeds (``--seed 0`` to ``--seed 9``). The widest net lay 0.035 to 0.061 under the
+best, and the lowest end of the ten intervals was 0.013. With ``--repeats 1``, which takes half as
+long, C was a U for nine of the ten, and with ``--folds 5 --repeats 4`` for all of the seven seeds
+that were tried.
 """
 
 import argparse
