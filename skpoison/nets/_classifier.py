@@ -78,7 +78,8 @@ class NetClassifier(NeuralNetClassifier):
     A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
     gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
     hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
-    ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
+    ``optimizer__momentum``, ``iterator_train``). A net with a method, a callback or data of the
+    user's own is trained by skorch's own loop. It takes labels of any kind, and its result
     depends on `random_state` alone (for a given number of torch threads): torch's global generators
     are left as they were. Fits in several threads of one process run one after the other.
 
@@ -93,7 +94,7 @@ class NetClassifier(NeuralNetClassifier):
     lr : float, default=0.1
         Learning rate.
     max_epochs : int, default=10
-        Number of passes over the training data.
+        Number of passes over the training data; 0 makes a net that is not trained.
     batch_size : int, default=128
         Rows in a mini-batch; -1 means all.
     drop_last : bool, default=True
@@ -104,7 +105,7 @@ class NetClassifier(NeuralNetClassifier):
         epochs, and to restore the weights of the best epoch.
     validation_fraction : float, default=0.2
         Share of the training data, stratified, that early stopping holds out, unless `fit` is given
-        `X_val`.
+        `X_val`. A class with one row stays in training.
     n_iter_no_change : int, default=30
         Epochs without improvement after which early stopping ends the training.
     device : {"auto"}, str or torch.device, default="auto"
@@ -131,7 +132,8 @@ class NetClassifier(NeuralNetClassifier):
         Where the network is.
     history_ : skorch.history.History
         ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
-        ``batches`` are kept if there is a callback besides early stopping and `LRScheduler`.
+        ``batches`` stay empty if a net is trained on arrays by SGD and cross-entropy, without a
+        method or callback of the user's own (`LRScheduler` aside).
 
     References
     ----------
@@ -203,14 +205,15 @@ class NetClassifier(NeuralNetClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w), or torch Dataset
-            Training rows. A Dataset yields pairs (row, index of the class).
+        X : array-like of shape (n, d) or (n, c, h, w), torch Dataset or dict
+            Training rows. A Dataset yields pairs (row, index of the class). A dict has an array for
+            each argument of the module's ``forward``.
         y : array-like of shape (n,)
             Labels of any kind; None with a Dataset.
-        X_val : array-like of shape (n_val, ...), default=None
+        X_val : of the kind of X, default=None
             Rows held out for early stopping, in place of a share of X.
         y_val : array-like of shape (n_val,), default=None
-            Their labels.
+            Their labels; None with a Dataset.
         **fit_params
             Passed to the ``forward`` of the module.
 
@@ -701,6 +704,9 @@ class NetClassifier(NeuralNetClassifier):
     def device_(self) -> torch.device:
         self.check_is_fitted()
         return self._first_parameter().device
+
+    def __sklearn_is_fitted__(self):
+        return all(hasattr(self, f"{name}_") for name in self._modules or ["module"])
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Predict the logarithm of the probability of each class.
