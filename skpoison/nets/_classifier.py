@@ -296,10 +296,12 @@ class NetClassifier(NeuralNetClassifier):
             Labels. For a Dataset: indices into `classes_`, because its own labels are indices.
         """
         proba = self.predict_proba(X)
-        if self._encodes_labels_:
-            check_logits(proba, len(self.classes_))
         codes = proba.argmax(axis=1)
-        return self.classes_[codes] if self._encodes_labels_ and not is_dataset(X) else codes
+        # A net with given weights has not seen labels, but may have been given them.
+        if not self._encodes_labels_ and (self.classes is None or len(self.classes) == 0):
+            return codes
+        check_logits(proba, len(self.classes_))
+        return codes if is_dataset(X) else self.classes_[codes]
 
     def logits(self, X: torch.Tensor) -> torch.Tensor:
         """Map rows to logits, differentiably. Attacks call this on the net that they attack.
@@ -535,7 +537,8 @@ class NetClassifier(NeuralNetClassifier):
             if classes is not None:
                 self.classes_inferred_ = np.unique(classes)
             self.initialize()
-        self._from_arrays_ = self._encodes_labels_ = False
+            self._encodes_labels_ = False
+        self._from_arrays_ = False
         validation = None if X_val is None else self.get_dataset(X_val, y_val)
         return X, y, validation, self._draw_seed()
 
@@ -748,8 +751,8 @@ class NetClassifier(NeuralNetClassifier):
         if self.initialized_:
             self.history_ = copy.copy(self.history_)
         # `initialize_module` draws a seed of its own. Weights that a subclass or a criterion makes
-        # elsewhere draw from this one.
-        seed = int(copy.deepcopy(self._generator_).randint(2**31 - 1))
+        # elsewhere draw from this one: a number of the generator's state, which stays as it is.
+        seed = int(self._generator_.get_state()[1][1])
         with local_seed(seed, self.device):
             return super().initialize()
 

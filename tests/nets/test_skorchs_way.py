@@ -202,6 +202,17 @@ def test_datasets_with_and_without_labels(digits):
     assert net.predict(as_dataset(X, y)).shape == net.predict(X).shape
 
 
+def test_labels_come_back_where_they_are_known(digits):
+    X, y = digits
+    words = y.astype(str)
+    net = small_net(**SIZES).fit(X, words)
+    net.partial_fit(as_dataset(X, y))
+    assert set(net.predict(X)) <= set(words)
+    untrained = small_net(**SIZES, classes=sorted(set(words))).initialize()
+    assert set(untrained.predict(X)) <= set(words)
+    assert untrained.predict(as_dataset(X, y)).dtype.kind == "i"
+
+
 def test_a_refit_forgets_the_classes_of_other_data(digits):
     # Fails with the classes (and sizes) of the first fit.
     X, y = digits
