@@ -884,6 +884,13 @@ class NetClassifier(NeuralNetClassifier):
         """Whether there are callbacks that may read or change a training step."""
         return any(reason_of_callback(*pair) for pair in self.callbacks_)
 
+    def trim_for_prediction(self):
+        """Remove what only training needs, as skorch does; the probabilities stay."""
+        if self.initialized_ and self.predict_nonlinearity == "auto":
+            # It depends on the criterion, which goes.
+            self.predict_nonlinearity = self._get_predict_nonlinearity()
+        super().trim_for_prediction()
+
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks. skorch's callbacks end a training by a KeyboardInterrupt."""
         try:

@@ -1,10 +1,13 @@
 """What skorch's users override and pass in works with `NetClassifier` as in skorch."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset
+from skorch.exceptions import SkorchTrainingImpossibleError
 from skorch.helper import predefined_split
 from torch import nn
 
@@ -352,6 +355,19 @@ class Probabilities(MLP):
 class LogProbabilities(MLP):
     def forward(self, X):
         return super().forward(X).log_softmax(1)
+
+
+def test_a_trimmed_net_predicts_the_same(digits):
+    # It returned logits as probabilities: the criterion, which says that they are logits, was gone.
+    X, y = digits
+    net = small_net().fit(X, y.astype(str))
+    proba, labels = net.predict_proba(X), net.predict(X)
+    net.trim_for_prediction()
+    net = pickle.loads(pickle.dumps(net))
+    np.testing.assert_array_equal(net.predict_proba(X), proba)
+    np.testing.assert_array_equal(net.predict(X), labels)
+    with pytest.raises(SkorchTrainingImpossibleError, match="trimmed for prediction"):
+        net.fit(X, y)
 
 
 def test_nll_takes_probabilities_as_in_skorch(digits):
