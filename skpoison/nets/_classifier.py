@@ -29,7 +29,7 @@ from ._callbacks import (
     reason_of_callback,
     recorders,
 )
-from ._criteria import check_probabilities, for_criterion, two_logits
+from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
 from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
 from ._overrides import replaces
@@ -505,7 +505,7 @@ class NetClassifier(NeuralNetClassifier):
         if reset:
             self._forget_data()
         y, found = check_labels(y, get_len(X), min_classes=1)
-        self._learn_classes(found, classes, reset)
+        self._learn_classes(found, classes, reset or not hasattr(self, "classes_inferred_"))
         if (X_val is None) != (y_val is None):
             raise ValueError(_TOGETHER)
         validation = None
@@ -884,11 +884,12 @@ class NetClassifier(NeuralNetClassifier):
         """Whether there are callbacks that may read or change a training step."""
         return any(reason_of_callback(*pair) for pair in self.callbacks_)
 
-    def trim_for_prediction(self):
+    def trim_for_prediction(self) -> None:
         """Remove what only training needs, as skorch does; the probabilities stay."""
-        if self.initialized_ and self.predict_nonlinearity == "auto":
-            # It depends on the criterion, which goes.
-            self.predict_nonlinearity = self._get_predict_nonlinearity()
+        # What makes probabilities of the outputs depends on the criterion, which goes.
+        nonlinearity = nonlinearity_of(getattr(self, "criterion_", None))
+        if nonlinearity is not None and self.predict_nonlinearity == "auto":
+            self.set_params(predict_nonlinearity=nonlinearity)
         super().trim_for_prediction()
 
     def notify(self, method_name, **cb_kwargs):

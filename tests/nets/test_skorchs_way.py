@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset
 from skorch.exceptions import SkorchTrainingImpossibleError
@@ -257,6 +258,8 @@ def test_inputs_by_name(early_stopping, digits):
     ).set_params(early_stopping=early_stopping)
     net.fit(inputs, y)
     assert net.score(inputs, y) > 0.8
+    fresh = clone(net).set_params(module__n_classes=10).initialize().partial_fit(inputs, y)
+    assert set(fresh.predict(inputs)) <= set(y)
     (alone,) = fit_many([small_net(module=TwoInputs, module__n_features=64)], [(inputs, y)])
     assert set(alone.predict(inputs)) <= set(y)
 
@@ -339,6 +342,8 @@ def test_a_binary_criterion_takes_one_output(digits):
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
     logits = net.logits(torch.tensor(X))
     np.testing.assert_allclose(logits.softmax(1).detach().numpy(), proba, atol=1e-6)
+    net.trim_for_prediction()
+    np.testing.assert_allclose(net.predict_proba(X), proba, atol=1e-6)
     with pytest.raises(ValueError, match=r"BCEWithLogitsLoss takes two classes and .* one output"):
         small_net(criterion=nn.BCEWithLogitsLoss).fit(X, y)
     with pytest.raises(ValueError, match="BCEWithLogitsLoss takes two classes"):
