@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import scipy.sparse
 import torch
 from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset
@@ -11,7 +10,7 @@ from torch.utils.data import DataLoader, Subset
 def has_names(X):
     """Whether X is a dict of inputs, which a module takes by their names."""
     # One of scipy's formats of sparse matrices is a dict too.
-    return isinstance(X, Mapping) and not scipy.sparse.issparse(X)
+    return isinstance(X, Mapping) and not hasattr(X, "tocsr")
 
 
 class TensorBatches:

@@ -30,7 +30,7 @@ from ._callbacks import (
     reason_of_callback,
     recorders,
 )
-from ._criteria import check_probabilities, for_criterion, two_logits
+from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
 from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
 from ._overrides import replaces
@@ -76,76 +76,84 @@ class Training:
 class NetClassifier(NeuralNetClassifier):
     """A neural network as a scikit-learn classifier, trained with plain SGD.
 
-    A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
-    gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
-    hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
-    ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
-    depends on `random_state` alone (and on `use_threads`): torch's global generators are left as
-    they were. Fits in several threads of one process run one after the other.
+        A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
+        gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
+        hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
+    <<<<<<< HEAD
+        ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
+        depends on `random_state` alone (and on `use_threads`): torch's global generators are left as
+        they were. Fits in several threads of one process run one after the other.
+    =======
+        ``optimizer__momentum``, ``iterator_train``). A net with a method, a callback or data of the
+        user's own is trained by skorch's own loop. It takes labels of any kind, and its result
+        depends on `random_state` alone (for a given number of torch threads): torch's global generators
+        are left as they were. Fits in several threads of one process run one after the other.
+    >>>>>>> skorch
 
-    Parameters
-    ----------
-    module : class or callable returning a torch.nn.Module
-        The network, mapping rows to logits of shape (n, n_classes). Called with the ``module__*``
-        parameters and, where its signature has them, `n_features`, `in_channels` and `n_classes` as
-        learned from the data. If the class has an attribute ``input_shape``, rows are reshaped to
-        it. An instance is refused: `fit` would train it in place, and `clone` would keep its
-        weights.
-    lr : float, default=0.1
-        Learning rate.
-    max_epochs : int, default=10
-        Number of passes over the training data.
-    batch_size : int, default=128
-        Rows in a mini-batch; -1 means all.
-    drop_last : bool, default=True
-        Whether to leave out the last, smaller batch of an epoch (never if it is the only one). Such
-        a batch has the weight of a full one, and makes the result swing from epoch to epoch.
-    early_stopping : bool, default=False
-        Whether to stop when the accuracy on validation data has not risen for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch.
-    validation_fraction : float, default=0.2
-        Share of the training data, stratified, that early stopping holds out, unless `fit` is given
-        `X_val`.
-    n_iter_no_change : int, default=30
-        Epochs without improvement after which early stopping ends the training.
-    device : {"auto"}, str or torch.device, default="auto"
-        Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
-        unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
-    random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, order of the batches, dropout and hold-out.
-    verbose : int, default=0
-        Whether to print a line an epoch.
-    **kwargs
-        Any parameter of `skorch.NeuralNetClassifier`, such as ``module__width``.
+        Parameters
+        ----------
+        module : class or callable returning a torch.nn.Module
+            The network, mapping rows to logits of shape (n, n_classes). Called with the ``module__*``
+            parameters and, where its signature has them, `n_features`, `in_channels` and `n_classes` as
+            learned from the data. If the class has an attribute ``input_shape``, rows are reshaped to
+            it. An instance is refused: `fit` would train it in place, and `clone` would keep its
+            weights.
+        lr : float, default=0.1
+            Learning rate.
+        max_epochs : int, default=10
+            Number of passes over the training data; 0 makes a net that is not trained.
+        batch_size : int, default=128
+            Rows in a mini-batch; -1 means all.
+        drop_last : bool, default=True
+            Whether to leave out the last, smaller batch of an epoch (never if it is the only one). Such
+            a batch has the weight of a full one, and makes the result swing from epoch to epoch.
+        early_stopping : bool, default=False
+            Whether to stop when the accuracy on validation data has not risen for `n_iter_no_change`
+            epochs, and to restore the weights of the best epoch.
+        validation_fraction : float, default=0.2
+            Share of the training data, stratified, that early stopping holds out, unless `fit` is given
+            `X_val`. A class with one row stays in training.
+        n_iter_no_change : int, default=30
+            Epochs without improvement after which early stopping ends the training.
+        device : {"auto"}, str or torch.device, default="auto"
+            Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
+            unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
+        random_state : int, RandomState instance or None, default=None
+            Seeds initialisation, order of the batches, dropout and hold-out.
+        verbose : int, default=0
+            Whether to print a line an epoch.
+        **kwargs
+            Any parameter of `skorch.NeuralNetClassifier`, such as ``module__width``.
 
-    Attributes
-    ----------
-    module_ : torch.nn.Module
-        The trained network.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels, in the order of the logits.
-    n_features_in_ : int
-        Features in a row: the product of the trailing axes of X.
-    input_shape_ : tuple of int
-        The trailing axes of X.
-    device_ : torch.device
-        Where the network is.
-    history_ : skorch.history.History
-        ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
-        ``batches`` are kept if there is a callback besides early stopping and `LRScheduler`.
+        Attributes
+        ----------
+        module_ : torch.nn.Module
+            The trained network.
+        classes_ : ndarray of shape (n_classes,)
+            Class labels, in the order of the logits.
+        n_features_in_ : int
+            Features in a row: the product of the trailing axes of X.
+        input_shape_ : tuple of int
+            The trailing axes of X.
+        device_ : torch.device
+            Where the network is.
+        history_ : skorch.history.History
+            ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
+            ``batches`` stay empty if a net is trained on arrays by SGD and cross-entropy, without a
+            method or callback of the user's own (`LRScheduler` aside).
 
-    References
-    ----------
-    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
+        References
+        ----------
+        .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
 
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skpoison import MLP, NetClassifier
-    >>> X, y = load_digits(return_X_y=True)
-    >>> net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, random_state=0)
-    >>> net.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]) > 0.85
-    True
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skpoison import MLP, NetClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, random_state=0)
+        >>> net.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]) > 0.85
+        True
     """
 
     # Whether the training rows were arrays, which the net made tensors on its device.
@@ -205,14 +213,15 @@ class NetClassifier(NeuralNetClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w), or torch Dataset
-            Training rows. A Dataset yields pairs (row, index of the class).
+        X : array-like of shape (n, d) or (n, c, h, w), torch Dataset or dict
+            Training rows. A Dataset yields pairs (row, index of the class). A dict has an array for
+            each argument of the module's ``forward``.
         y : array-like of shape (n,)
             Labels of any kind; None with a Dataset.
-        X_val : array-like of shape (n_val, ...), default=None
+        X_val : of the kind of X, default=None
             Rows held out for early stopping, in place of a share of X.
         y_val : array-like of shape (n_val,), default=None
-            Their labels.
+            Their labels; None with a Dataset.
         **fit_params
             Passed to the ``forward`` of the module.
 
@@ -298,10 +307,12 @@ class NetClassifier(NeuralNetClassifier):
             Labels. For a Dataset: indices into `classes_`, because its own labels are indices.
         """
         proba = self.predict_proba(X)
-        if self._encodes_labels_:
-            check_logits(proba, len(self.classes_))
         codes = proba.argmax(axis=1)
-        return self.classes_[codes] if self._encodes_labels_ and not is_dataset(X) else codes
+        # A net with given weights has not seen labels, but may have been given them.
+        if not self._encodes_labels_ and (self.classes is None or len(self.classes) == 0):
+            return codes
+        check_logits(proba, len(self.classes_))
+        return codes if is_dataset(X) else self.classes_[codes]
 
     @limit_threads
     def logits(self, X: torch.Tensor) -> torch.Tensor:
@@ -507,7 +518,7 @@ class NetClassifier(NeuralNetClassifier):
         if reset:
             self._forget_data()
         y, found = check_labels(y, get_len(X), min_classes=1)
-        self._learn_classes(found, classes, reset)
+        self._learn_classes(found, classes, reset or not hasattr(self, "classes_inferred_"))
         if (X_val is None) != (y_val is None):
             raise ValueError(_TOGETHER)
         validation = None
@@ -539,7 +550,8 @@ class NetClassifier(NeuralNetClassifier):
             if classes is not None:
                 self.classes_inferred_ = np.unique(classes)
             self.initialize()
-        self._from_arrays_ = self._encodes_labels_ = False
+            self._encodes_labels_ = False
+        self._from_arrays_ = False
         validation = None if X_val is None else self.get_dataset(X_val, y_val)
         return X, y, validation, self._draw_seed()
 
@@ -709,6 +721,9 @@ class NetClassifier(NeuralNetClassifier):
         self.check_is_fitted()
         return self._first_parameter().device
 
+    def __sklearn_is_fitted__(self):
+        return all(hasattr(self, f"{name}_") for name in self._modules or ["module"])
+
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Predict the logarithm of the probability of each class.
 
@@ -749,8 +764,8 @@ class NetClassifier(NeuralNetClassifier):
         if self.initialized_:
             self.history_ = copy.copy(self.history_)
         # `initialize_module` draws a seed of its own. Weights that a subclass or a criterion makes
-        # elsewhere draw from this one.
-        seed = int(copy.deepcopy(self._generator_).randint(2**31 - 1))
+        # elsewhere draw from this one: a number of the generator's state, which stays as it is.
+        seed = int(self._generator_.get_state()[1][1])
         with local_seed(seed, self.device):
             return super().initialize()
 
@@ -881,6 +896,14 @@ class NetClassifier(NeuralNetClassifier):
     def _has_other_callbacks(self):
         """Whether there are callbacks that may read or change a training step."""
         return any(reason_of_callback(*pair) for pair in self.callbacks_)
+
+    def trim_for_prediction(self) -> None:
+        """Remove what only training needs, as skorch does; the probabilities stay."""
+        # What makes probabilities of the outputs depends on the criterion, which goes.
+        nonlinearity = nonlinearity_of(getattr(self, "criterion_", None))
+        if nonlinearity is not None and self.predict_nonlinearity == "auto":
+            self.set_params(predict_nonlinearity=nonlinearity)
+        super().trim_for_prediction()
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks. skorch's callbacks end a training by a KeyboardInterrupt."""

@@ -1,5 +1,7 @@
 """What a criterion takes from the module, and how its outputs become logits or probabilities."""
 
+import functools
+
 import torch
 from torch import nn
 
@@ -63,3 +65,14 @@ def two_logits(output):
     """
     output = output.reshape(-1)
     return torch.stack([torch.zeros_like(output), output], dim=1)
+
+
+def nonlinearity_of(criterion):
+    """Return what turns logits into probabilities; None if the criterion takes no logits."""
+    if isinstance(criterion, nn.CrossEntropyLoss):
+        return functools.partial(torch.softmax, dim=-1)
+    return _binary_probabilities if isinstance(criterion, nn.BCEWithLogitsLoss) else None
+
+
+def _binary_probabilities(output):
+    return two_logits(output).softmax(1)

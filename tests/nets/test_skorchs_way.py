@@ -1,10 +1,14 @@
 """What skorch's users override and pass in works with `NetClassifier` as in skorch."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset
+from skorch.exceptions import SkorchTrainingImpossibleError
 from skorch.helper import predefined_split
 from torch import nn
 
@@ -202,6 +206,17 @@ def test_datasets_with_and_without_labels(digits):
     assert net.predict(as_dataset(X, y)).shape == net.predict(X).shape
 
 
+def test_labels_come_back_where_they_are_known(digits):
+    X, y = digits
+    words = y.astype(str)
+    net = small_net(**SIZES).fit(X, words)
+    net.partial_fit(as_dataset(X, y))
+    assert set(net.predict(X)) <= set(words)
+    untrained = small_net(**SIZES, classes=sorted(set(words))).initialize()
+    assert set(untrained.predict(X)) <= set(words)
+    assert untrained.predict(as_dataset(X, y)).dtype.kind == "i"
+
+
 def test_a_refit_forgets_the_classes_of_other_data(digits):
     # Fails with the classes (and sizes) of the first fit.
     X, y = digits
@@ -243,6 +258,8 @@ def test_inputs_by_name(early_stopping, digits):
     ).set_params(early_stopping=early_stopping)
     net.fit(inputs, y)
     assert net.score(inputs, y) > 0.8
+    fresh = clone(net).set_params(module__n_classes=10).initialize().partial_fit(inputs, y)
+    assert set(fresh.predict(inputs)) <= set(y)
     (alone,) = fit_many([small_net(module=TwoInputs, module__n_features=64)], [(inputs, y)])
     assert set(alone.predict(inputs)) <= set(y)
 
@@ -325,6 +342,8 @@ def test_a_binary_criterion_takes_one_output(digits):
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
     logits = net.logits(torch.tensor(X))
     np.testing.assert_allclose(logits.softmax(1).detach().numpy(), proba, atol=1e-6)
+    net.trim_for_prediction()
+    np.testing.assert_allclose(net.predict_proba(X), proba, atol=1e-6)
     with pytest.raises(ValueError, match=r"BCEWithLogitsLoss takes two classes and .* one output"):
         small_net(criterion=nn.BCEWithLogitsLoss).fit(X, y)
     with pytest.raises(ValueError, match="BCEWithLogitsLoss takes two classes"):
@@ -341,6 +360,19 @@ class Probabilities(MLP):
 class LogProbabilities(MLP):
     def forward(self, X):
         return super().forward(X).log_softmax(1)
+
+
+def test_a_trimmed_net_predicts_the_same(digits):
+    # It returned logits as probabilities: the criterion, which says that they are logits, was gone.
+    X, y = digits
+    net = small_net().fit(X, y.astype(str))
+    proba, labels = net.predict_proba(X), net.predict(X)
+    net.trim_for_prediction()
+    net = pickle.loads(pickle.dumps(net))
+    np.testing.assert_array_equal(net.predict_proba(X), proba)
+    np.testing.assert_array_equal(net.predict(X), labels)
+    with pytest.raises(SkorchTrainingImpossibleError, match="trimmed for prediction"):
+        net.fit(X, y)
 
 
 def test_nll_takes_probabilities_as_in_skorch(digits):

@@ -51,8 +51,10 @@ def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
     try:
         for net, part in zip(nets, data, strict=True):
             reason = "`fused` is False" if fused is False else reason_of_settings(net)
-            if reason is None and (is_dataset(part[0]) or has_names(part[0])):
-                reason = "the data are not an array"
+            if reason is None and is_dataset(part[0]):
+                reason = "the data are a Dataset"
+            if reason is None and has_names(part[0]):
+                reason = "the data are a dict"
             if reason is not None:
                 alone.setdefault(reason, []).append((net.fit, part))
                 continue
