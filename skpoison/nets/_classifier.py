@@ -76,84 +76,78 @@ class Training:
 class NetClassifier(NeuralNetClassifier):
     """A neural network as a scikit-learn classifier, trained with plain SGD.
 
-        A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
-        gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
-        hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
-    <<<<<<< HEAD
-        ``optimizer__momentum``, ``iterator_train``). It takes labels of any kind, and its result
-        depends on `random_state` alone (and on `use_threads`): torch's global generators are left as
-        they were. Fits in several threads of one process run one after the other.
-    =======
-        ``optimizer__momentum``, ``iterator_train``). A net with a method, a callback or data of the
-        user's own is trained by skorch's own loop. It takes labels of any kind, and its result
-        depends on `random_state` alone (for a given number of torch threads): torch's global generators
-        are left as they were. Fits in several threads of one process run one after the other.
-    >>>>>>> skorch
+    A `skorch.NeuralNetClassifier` with the training of [1]_ (Section 5): cross-entropy, stochastic
+    gradient descent without momentum on shuffled mini-batches, PyTorch's initialisation, and no
+    hidden hold-out. All that skorch offers still works (``module__width``, ``callbacks``,
+    ``optimizer__momentum``, ``iterator_train``). A net with a method, a callback or data of the
+    user's own is trained by skorch's own loop. It takes labels of any kind, and its result depends
+    on `random_state` alone (and on `use_threads`): torch's global generators are left as they were.
+    Fits in several threads of one process run one after the other.
 
-        Parameters
-        ----------
-        module : class or callable returning a torch.nn.Module
-            The network, mapping rows to logits of shape (n, n_classes). Called with the ``module__*``
-            parameters and, where its signature has them, `n_features`, `in_channels` and `n_classes` as
-            learned from the data. If the class has an attribute ``input_shape``, rows are reshaped to
-            it. An instance is refused: `fit` would train it in place, and `clone` would keep its
-            weights.
-        lr : float, default=0.1
-            Learning rate.
-        max_epochs : int, default=10
-            Number of passes over the training data; 0 makes a net that is not trained.
-        batch_size : int, default=128
-            Rows in a mini-batch; -1 means all.
-        drop_last : bool, default=True
-            Whether to leave out the last, smaller batch of an epoch (never if it is the only one). Such
-            a batch has the weight of a full one, and makes the result swing from epoch to epoch.
-        early_stopping : bool, default=False
-            Whether to stop when the accuracy on validation data has not risen for `n_iter_no_change`
-            epochs, and to restore the weights of the best epoch.
-        validation_fraction : float, default=0.2
-            Share of the training data, stratified, that early stopping holds out, unless `fit` is given
-            `X_val`. A class with one row stays in training.
-        n_iter_no_change : int, default=30
-            Epochs without improvement after which early stopping ends the training.
-        device : {"auto"}, str or torch.device, default="auto"
-            Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
-            unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
-        random_state : int, RandomState instance or None, default=None
-            Seeds initialisation, order of the batches, dropout and hold-out.
-        verbose : int, default=0
-            Whether to print a line an epoch.
-        **kwargs
-            Any parameter of `skorch.NeuralNetClassifier`, such as ``module__width``.
+    Parameters
+    ----------
+    module : class or callable returning a torch.nn.Module
+        The network, mapping rows to logits of shape (n, n_classes). Called with the ``module__*``
+        parameters and, where its signature has them, `n_features`, `in_channels` and `n_classes` as
+        learned from the data. If the class has an attribute ``input_shape``, rows are reshaped to
+        it. An instance is refused: `fit` would train it in place, and `clone` would keep its
+        weights.
+    lr : float, default=0.1
+        Learning rate.
+    max_epochs : int, default=10
+        Number of passes over the training data; 0 makes a net that is not trained.
+    batch_size : int, default=128
+        Rows in a mini-batch; -1 means all.
+    drop_last : bool, default=True
+        Whether to leave out the last, smaller batch of an epoch (never if it is the only one). Such
+        a batch has the weight of a full one, and makes the result swing from epoch to epoch.
+    early_stopping : bool, default=False
+        Whether to stop when the accuracy on validation data has not risen for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch.
+    validation_fraction : float, default=0.2
+        Share of the training data, stratified, that early stopping holds out, unless `fit` is given
+        `X_val`. A class with one row stays in training.
+    n_iter_no_change : int, default=30
+        Epochs without improvement after which early stopping ends the training.
+    device : {"auto"}, str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
+        unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initialisation, order of the batches, dropout and hold-out.
+    verbose : int, default=0
+        Whether to print a line an epoch.
+    **kwargs
+        Any parameter of `skorch.NeuralNetClassifier`, such as ``module__width``.
 
-        Attributes
-        ----------
-        module_ : torch.nn.Module
-            The trained network.
-        classes_ : ndarray of shape (n_classes,)
-            Class labels, in the order of the logits.
-        n_features_in_ : int
-            Features in a row: the product of the trailing axes of X.
-        input_shape_ : tuple of int
-            The trailing axes of X.
-        device_ : torch.device
-            Where the network is.
-        history_ : skorch.history.History
-            ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
-            ``batches`` stay empty if a net is trained on arrays by SGD and cross-entropy, without a
-            method or callback of the user's own (`LRScheduler` aside).
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, in the order of the logits.
+    n_features_in_ : int
+        Features in a row: the product of the trailing axes of X.
+    input_shape_ : tuple of int
+        The trailing axes of X.
+    device_ : torch.device
+        Where the network is.
+    history_ : skorch.history.History
+        ``train_loss`` and, with validation data, ``valid_loss`` and ``valid_acc`` of each epoch.
+        ``batches`` stay empty if a net is trained on arrays by SGD and cross-entropy, without a
+        method or callback of the user's own (`LRScheduler` aside).
 
-        References
-        ----------
-        .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
+    References
+    ----------
+    .. [1] Wang, Mianjy, Arora, "Robust Learning for Data Poisoning Attacks", ICML 2021.
 
-        Examples
-        --------
-        >>> from sklearn.datasets import load_digits
-        >>> from skpoison import MLP, NetClassifier
-        >>> X, y = load_digits(return_X_y=True)
-        >>> net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, random_state=0)
-        >>> net.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]) > 0.85
-        True
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skpoison import MLP, NetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = NetClassifier(MLP, module__width=64, lr=0.5, batch_size=32, random_state=0)
+    >>> net.fit(X[:1000] / 16, y[:1000]).score(X[1000:] / 16, y[1000:]) > 0.85
+    True
     """
 
     # Whether the training rows were arrays, which the net made tensors on its device.
