@@ -192,7 +192,7 @@ def test_a_dataset_is_fitted_alone(digits, capsys):
     kwargs = {"module__n_features": 64, "module__n_classes": 10, "random_state": 0}
     nets = [NetClassifier(MLP, max_epochs=1, **kwargs) for _ in range(3)]
     fit_many(nets, [(Dataset(rows, codes),)] * 3, verbose=1)
-    assert "one by one: the data are not an array" in capsys.readouterr().out
+    assert "one by one: the data are a Dataset" in capsys.readouterr().out
     np.testing.assert_array_equal(nets[0].predict(digits[0]), nets[2].predict(digits[0]))
 
 
