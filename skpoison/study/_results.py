@@ -53,13 +53,13 @@ class RobustnessCurve:
     --------
     >>> import numpy as np
     >>> from skpoison import RobustnessCurve
-    >>> table = {"flips": np.array([[0.4, 0.6], [0.8, 0.9], [0.7, 0.7]])}
-    >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 2, 1, 1.0)
+    >>> table = {"flips": np.array([[0.5, 0.52, 0.48], [0.8, 0.83, 0.79], [0.7, 0.75, 0.71]])}
+    >>> curve = RobustnessCurve("module__width", [2, 64, 4096], table, table, table, 3, 1, 0.5)
     >>> curve.peak("flips").param
     64
     >>> curve
-    RobustnessCurve over module__width (3 values), 2 folds x 1 repeat
-    flips: not a U: best at width 64 (0.85); 2 lies 0.35 [-0.43, 1.13] under it, 4096 lies ...
+    RobustnessCurve over module__width (3 values), 3 folds x 1 repeat
+    flips: a U: best at width 64 (0.81); 2 lies 0.31 [0.28, 0.33] under it, 4096 lies 0.09 ...
     """
 
     param_name: str
