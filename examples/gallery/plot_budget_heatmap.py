@@ -4,8 +4,8 @@ Budget and width at once
 
 Where does a net break, and does width help? When features are moved (regime A), nets of 16 to 1024
 units have lost five points at C = 23 to 26. When labels are flipped (regime C), nets of 64 and 256
-units have lost them at 23% to 24% of the labels, narrower and wider ones at 17% to 20%. Nets of four
-units seem to break first, but with five folds the intervals are wide.
+units have lost them at 23% to 24% of the labels, narrower and wider ones at 17% to 20%. Nets of
+four units seem to break first, but with five folds the intervals are wide.
 """
 
 import matplotlib.pyplot as plt
