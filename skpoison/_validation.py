@@ -213,7 +213,7 @@ def like(rows, original):
 
 def labels_like(labels, original):
     """Return `labels` in the container of `original`, and with its dtype, if pandas has made it."""
-    if hasattr(original, "columns"):
+    if hasattr(original, "columns") and hasattr(original, "iloc"):
         column = labels_like(labels, original.iloc[:, 0])
         return column.to_frame().set_axis(original.columns, axis="columns")
     is_series = hasattr(original, "iloc")

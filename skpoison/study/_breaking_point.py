@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
@@ -30,14 +31,17 @@ class BreakingPoint(NamedTuple):
 
     def __repr__(self) -> str:
         n = len(self.drops)
-        largest = f"{max(self.drops, default=math.nan):.3g}"
+        scored = [budget for budget, fall in self.drops.items() if not math.isnan(fall.mean)]
+        largest = f"{max(scored, default=math.nan):.3g}"
         ends = (f"over {largest}" if math.isinf(b) else f"{b:.3g}" for b in (self.low, self.high))
         interval = f"[{', '.join(ends)}]"
         if math.isnan(self.low):
             interval = "(no interval)"
         about = "" if self.about == "splits and seeds" else f" (about {self.about})"
         found = f"breaks at budget {self.budget:.3g}"
-        if math.isinf(self.budget):
+        if math.isnan(self.budget):
+            found = "no budget has scores"
+        elif math.isinf(self.budget):
             found = f"does not break up to budget {largest}"
         return f"{found} {interval}; {n} budget{'s' * (n != 1)} tried{about}"
 
@@ -107,7 +111,8 @@ def breaking_point(
         interval. `low` is the largest budget tried before the upper end of the fall's interval
         reaches `drop`: up to it, the score has not fallen that far. `high` is the smallest budget
         tried at which the lower end reaches it: from there on, it has, or inf. Both hold with the
-        given `confidence`, and are NaN with fewer than two folds. `drops` has the fall and its
+        given `confidence`, and are NaN where a fall has no interval (fewer than two folds, or with
+        a single split fewer than two repeats). `drops` has the fall and its
         interval at each budget tried. `about` says what the intervals speak about, as in
         `RobustnessCurve.u_shape`. Printed, it is a sentence.
 
@@ -147,6 +152,8 @@ def breaking_point(
         if any(given is not None for given in (X, y, attack, max_budget, cv)) or study_kw:
             raise ValueError("a curve must be given alone, with `value`, got data or an attack")
         return _of_curve(estimator, value, drop, confidence)
+    if isinstance(study_kw.get("scoring"), (list, tuple, set, dict)):
+        raise ValueError(f"`scoring` must be one metric, got {study_kw['scoring']!r}")
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise TypeError(f"`estimator` must be a classifier or a RobustnessCurve, got {estimator!r}")
     check_int(n_steps, "n_steps", low=1)
@@ -190,16 +197,17 @@ def breaking_point(
         return curve
 
     clean = scores(None)
-    drops = {0.0: Drop(0.0, 0.0, 0.0)}
+    drops, has_hits = {0.0: Drop(0.0, 0.0, 0.0)}, [_has_hits(clean)]
 
     def try_budget(budget):
         attacked = scores(clone(attack).set_params(**{budget_name: budget}))
+        has_hits.append(_has_hits(attacked))
         drops[budget] = _fall((clean, attacked), ("attack", "attack"), 0, confidence)
 
     try_budget(max_budget)
     for which in ("mean", "high", "low"):
         _bisect(drops, which, drop, math.ldexp(max_budget, -n_steps), try_budget)
-    return _point(drops, drop, clean)
+    return _point(drops, drop, clean.design.about(all(has_hits)))
 
 
 def _bisect(drops, which, drop, tolerance, try_budget):
@@ -226,12 +234,21 @@ def _first(drops, which, drop):
     return min(reached, default=math.inf)
 
 
-def _point(drops, drop, curve):
-    low, high = _before(drops, _first(drops, "high", drop)), _first(drops, "low", drop)
-    if any(math.isnan(fall.low) for fall in drops.values()):
+def _has_hits(curve):
+    """Whether intervals speak about the rows of a fixed test set, too."""
+    return curve.hits is not None and curve.n_splits > 1
+
+
+def _point(tried, drop, about):
+    # A budget whose fits failed says nothing.
+    drops = {budget: fall for budget, fall in tried.items() if not math.isnan(fall.mean)}
+    budget = low = high = math.nan
+    if len(drops) > 1:
+        budget = _crossing(drops, drop)
+        low, high = _before(drops, _first(drops, "high", drop)), _first(drops, "low", drop)
+    if any(math.isnan(fall.low) for fall in tried.values()):
         low = high = math.nan
-    about = curve.design.about(curve.hits is not None)
-    return BreakingPoint(_crossing(drops, drop), low, high, dict(sorted(drops.items())), about)
+    return BreakingPoint(budget, low, high, dict(sorted(tried.items())), about)
 
 
 def _before(drops, budget):
@@ -252,7 +269,7 @@ def _crossing(drops, drop):
 def _fall(curves, names, i, confidence):
     """How far the scores of an attack on one curve lie above those of another on a second."""
     hits = None
-    if all(curve.hits is not None and curve.n_splits > 1 for curve in curves):
+    if all(_has_hits(curve) for curve in curves):
         hits = [curve.hits[name][i] for curve, name in zip(curves, names, strict=True)]
     tables = [curve.scores[name][i] for curve, name in zip(curves, names, strict=True)]
     return fall(curves[0].design, tables, hits, confidence)
@@ -281,10 +298,26 @@ def budgets_of(curve):
 def _of_curve(curve, value, drop, confidence):
     if value is None and len(curve.param_range) == 1:
         value = curve.param_range[0]
-    if value not in curve.param_range:
-        raise ValueError(f"`value` must be one of {curve.param_range}, got {value!r}")
-    i = curve.param_range.index(value)
+    return point_of_row(curve, _row_of(curve.param_range, value), drop, confidence)
+
+
+def _row_of(values, value):
+    """The index of a value: of the very object, else of one of its type, else of an equal one."""
+    same = (
+        lambda other: other is value,
+        lambda other: type(other) is type(value) and np.array_equal(other, value),
+        lambda other: bool(np.all(other == value)) and np.shape(other) == np.shape(value),
+    )
+    for is_same in same:
+        for i, other in enumerate(values):
+            if is_same(other):
+                return i
+    raise ValueError(f"`value` must be one of {values}, got {value!r}")
+
+
+def point_of_row(curve, i, drop, confidence=0.95):
+    """The breaking point of a curve at the value with index i."""
     names = list(budgets_of(curve).items())
     clean = names[0][0]
     drops = {b: _fall((curve, curve), (clean, name), i, confidence) for name, b in names}
-    return _point(drops, drop, curve)
+    return _point(drops, drop, curve.design.about(_has_hits(curve)))

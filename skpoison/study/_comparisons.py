@@ -51,9 +51,10 @@ class Design:
 
     def can_judge(self, has_hits):
         """Whether an interval covers all that a verdict is about."""
-        if self.n_splits == 1:
+        # Splits that all hold out rows in common may even be one split, given several times.
+        if self.n_splits == 1 or self.sharing.all(axis=1).any():
             return False
-        return has_hits if self.n_test is not None else not self.sharing.all(axis=1).any()
+        return has_hits or self.n_test is None
 
     def interval(self, differences, columns, confidence, row_differences=None, widening=1.0):
         """The interval of the mean of differences, which are those of some of the columns."""

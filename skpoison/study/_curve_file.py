@@ -30,8 +30,11 @@ def from_text(text):
         raise ValueError("another format")
     for table in TABLES:
         state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
-    # Files of version 1 have values that JSON can hold, as they are, and no hits.
-    if version > 1:
+    if version == 1:
+        # Values are those that JSON can hold. Nothing is said of test sets and of splits that share
+        # rows, so that there is nothing to judge by.
+        state["sharing"] = [[True] * state["n_splits"] for _ in range(state["n_splits"])]
+    else:
         state["param_range"] = [_decoded(value) for value in state["param_range"]]
         if state.get("hits") is not None:
             shape = np.shape(next(iter(state["scores"].values())))

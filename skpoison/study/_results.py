@@ -93,7 +93,7 @@ class RobustnessCurve:
         """One line on the shape of a curve."""
         values = [self.param_range[i] for i in self._fitted(name)]
         if not values:
-            return "all fits failed"
+            return "no scores: all fits or their scores failed"
         if not np.isfinite(self._table(name)[self._fitted(name)]).all(axis=0).any():
             return "no column of scores without a failed fit"
         if len(values) == 1:
@@ -105,7 +105,7 @@ class RobustnessCurve:
     def _short_verdict(self, name):
         fitted = self._fitted(name)
         if len(fitted) < 2:
-            return "only one value" if len(fitted) else "all fits failed"
+            return "only one value" if len(fitted) else "no scores"
         if not np.isfinite(self._table(name)[fitted]).all(axis=0).any():
             return "no verdict"
         return self.u_shape(name).verdict()
@@ -301,6 +301,9 @@ class RobustnessCurve:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a curve that `save` wrote.
+
+        A file of version 1 does not say whether scores are of a fixed test set. Its curve has
+        intervals as if they were of held-out folds, and no verdict.
 
         Parameters
         ----------

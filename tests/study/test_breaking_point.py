@@ -102,6 +102,48 @@ def test_the_bracket_holds_the_budget_where_the_score_falls(data):
     assert not inside
 
 
+def test_a_budget_whose_fits_failed_says_nothing():
+    tables = {"0": np.full((1, 4), 0.9), "0.2": np.array([[0.89, 0.9, 0.88, 0.9]])}
+    tables["0.5"] = np.full((1, 4), np.nan)
+    point = breaking_point(RobustnessCurve("w", [1], tables, tables, tables, 4, 1, 1 / 3))
+    assert str(point) == "does not break up to budget 0.2 (no interval); 3 budgets tried"
+    tables = {"0": tables["0"], "0.2": tables["0.5"], "0.5": np.full((1, 4), 0.5)}
+    point = breaking_point(RobustnessCurve("w", [1], tables, tables, tables, 4, 1, 1 / 3))
+    assert point.budget == pytest.approx(0.5 * 0.05 / 0.4)
+    tables = {"0": tables["0.2"], "0.5": tables["0.2"]}
+    point = breaking_point(RobustnessCurve("w", [1], tables, tables, tables, 4, 1, 1 / 3))
+    assert math.isnan(point.budget)
+    assert str(point).startswith("no budget has scores (no interval)")
+
+
+def test_values_that_are_equal_are_told_apart_by_type():
+    # max_features=1 and 1.0 mean different things. Fails if the first equal value is taken.
+    tables = {"0": np.full((2, 4), 0.9), "0.5": np.array([[0.89] * 4, [0.5, 0.4, 0.5, 0.6]])}
+    curve = RobustnessCurve("max_features", [1, 1.0], tables, tables, tables, 4, 1, 1 / 3)
+    assert breaking_point(curve, value=1).budget == math.inf
+    assert breaking_point(curve, value=1.0).budget < 0.5
+    assert breaking_point(curve, value=np.float64(1.0)).budget == math.inf  # the first equal one
+    display = BudgetHeatmapDisplay.from_curve(curve, drop=0.05)
+    assert len(display.lines_.get_segments()) == 1
+    arrays = RobustnessCurve("p", [np.zeros(2), np.ones(2)], tables, tables, tables, 4, 1, 1 / 3)
+    assert breaking_point(arrays, value=np.ones(2)).budget < 0.5
+    plt.close(display.figure_)
+
+
+def test_all_studies_of_a_breaking_point_speak_about_the_same():
+    # A score of 1 is the share of rows by any metric. Fails if the clean study alone is asked.
+    X = np.repeat([[0.0], [1.0]], 100, axis=0) + np.arange(200)[:, None] / 1e3
+    y = np.repeat([0, 1], 100)
+    rows = np.random.default_rng(0).permutation(200)
+    train, test = rows[:100], rows[100:]
+    point = breaking_point(
+        DecisionTreeClassifier(max_depth=4), X[train], y[train], attack=LabelFlip(),
+        max_budget=0.6, n_steps=2, cv=4, random_state=0, scoring="f1_macro",
+        test=(X[test], y[test]),
+    )  # fmt: skip
+    assert point.about == "splits and seeds on these test rows"
+
+
 def test_a_fall_at_once_has_the_lower_end_0():
     tables = {name: np.full((1, 3), score) for name, score in (("0", 0.9), ("0.1", 0.5))}
     point = breaking_point(RobustnessCurve("width", [2], tables, tables, tables, 3, 1, 0.5))

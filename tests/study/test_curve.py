@@ -243,6 +243,9 @@ def test_files_of_version_1_load(tmp_path):
     loaded = RobustnessCurve.load(path)
     assert loaded.param_range == values
     np.testing.assert_array_equal(loaded.scores["C"], curve.scores["C"])
+    # It does not say whether its scores are of a fixed test set.
+    assert curve.u_shape("C").is_u
+    assert loaded.u_shape("C").is_u is None
 
 
 def test_saves_from_two_threads_to_one_file(tmp_path):
@@ -410,7 +413,7 @@ def test_a_curve_prints_a_verdict_for_each_attack():
         "C: a U: best at width 64 (0.86); 2 lies 0.56 [0.36, 0.76] under it, "
         "4096 lies 0.05 [0.02, 0.08] under it",
         "B: not a U: best at width 4096 (0.86), the last value; 2 lies 0.56 [0.36, 0.76] under it",
-        "failed: all fits failed",
+        "failed: no scores: all fits or their scores failed",
     ]
 
 
@@ -500,7 +503,7 @@ def test_html_is_a_table_of_means_and_spreads():
     )
     table = {"failed": np.full((2, 2), np.nan), "C": np.array([[0.5, 0.6], [0.8, 0.95]])}
     curve = RobustnessCurve("width", [2, 64], table, table, table, 2, 1, 1.0)
-    assert "<th>verdict</th><td>all fits failed</td><td>not a U</td>" in curve._repr_html_()
+    assert "<th>verdict</th><td>no scores</td><td>not a U</td>" in curve._repr_html_()
     html = make_curve(noisy([0.5, 0.8, 0.7]))._repr_html_()
     assert "<th>verdict</th><td>a U</td>" in html
     assert "<td>only one value</td>" in make_curve(noisy([0.5]), values=[2])._repr_html_()

@@ -8,7 +8,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from skpoison import CleanLabelPGA, ExcessRiskDisplay, LabelFlip
+from skpoison import CleanLabelPGA, ExcessRiskDisplay, LabelFlip, RandomNoise
 
 SIZES = [100, 200, 400]
 
@@ -109,6 +109,20 @@ def test_from_estimator_by_hand(split_digits):
     assert (flips > clean).all()
     assert (np.diff(clean.mean(axis=1)) < 0).all()
     assert not hasattr(victim, "coef_")
+
+
+def test_one_sample_without_an_attack_costs_its_own_number():
+    # 5 of 100 rows have the other class: most samples of three rows have one class. Fails if an
+    # attack that fails on the one sample of a repeat ends the study.
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 2)), (np.arange(100) % 2 == 0).astype(int)
+    with pytest.warns(FitFailedWarning, match="at least 2 classes"):
+        display = ExcessRiskDisplay.from_estimator(
+            LogisticRegression(), X, y, attacks={"clean": None, "flips": RandomNoise(clip=None)},
+            train_sizes=[3], test=(X, y), n_repeats=10, random_state=0,
+        )  # fmt: skip
+    lost = np.isnan(display.excess["flips"])
+    assert 0 < lost.sum() < 10
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])

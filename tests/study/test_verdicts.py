@@ -4,7 +4,9 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.stats import t as student_t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
@@ -13,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import LabelFlip, RobustnessCurve, breaking_point, robustness_curve
 from skpoison.study import corrected_interval
+from skpoison.study.engine import FitTask
 
 TOOL = Path(__file__).parents[2] / "tools" / "simulate_intervals.py"
 TREE = DecisionTreeClassifier()
@@ -99,6 +102,53 @@ def test_splits_that_all_share_rows_give_no_verdict(digits):
     shape = robustness_curve(TREE, *digits, cv=cv, **STUDY).u_shape("clean")
     assert shape.left.high > shape.left.low
     assert shape.is_u is None
+
+
+def test_one_split_given_several_times_gives_no_verdict(digits):
+    # Fails if the same training rows count as five splits: only test rows and seeds vary then.
+    X, y = digits
+    cv = [(np.arange(80), np.arange(80, 100))] * 5
+    for test in (None, (X[100:], y[100:])):
+        shape = robustness_curve(TREE, X, y, cv=cv, test=test, **STUDY).u_shape("clean")
+        assert shape.is_u is None
+
+
+@pytest.mark.parametrize("kind", ["column", "frame", "strings"])
+def test_labels_of_a_test_set_may_be_of_any_kind(digits, kind):
+    X, y = digits
+    y = np.char.add("digit ", y.astype(str))
+    given = {"column": y[:50, None], "frame": pd.DataFrame({"digit": y[:50]}), "strings": y[:50]}
+    test = X[:50], given[kind]
+    curve = robustness_curve(TREE, X[50:], y[50:], cv=3, test=test, **STUDY)
+    hits = np.unpackbits(curve.hits["clean"], axis=-1, count=50)
+    np.testing.assert_allclose(hits.mean(axis=2), curve.scores["clean"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_test_set_of_one_row_gives_no_verdict(digits):
+    X, y = digits
+    curve = robustness_curve(TREE, X[1:], y[1:], cv=3, test=(X[:1], y[:1]), **STUDY)
+    assert curve.hits is None
+    assert curve.u_shape("clean").is_u is None
+
+
+def test_test_rows_are_predicted_on_one_thread(digits):
+    # Fails if only fits and scores are: the threads of a worker are not the caller's.
+    X, y = digits
+    threads = []
+
+    class Looking(DecisionTreeClassifier):
+        def predict(self, X):
+            threads.append(torch.get_num_threads())
+            return super().predict(X)
+
+    task = FitTask(Looking().fit(X, y), (X, y), None, (X, y), None)
+    torch.set_num_threads(2)
+    try:
+        assert task.hits() is not None
+    finally:
+        torch.set_num_threads(1)
+    assert threads == [1]
 
 
 def luck_of_rows(rng, n_widths=7, n_folds=5, n_repeats=4, n_test=400):

@@ -11,7 +11,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from ..._typing import Array, Attack, Classifier
 from ..._validation import check_real
 from .._arguments import budget_name_of
-from .._breaking_point import breaking_point, budgets_of
+from .._breaking_point import budgets_of, point_of_row
 from .._results import RobustnessCurve, check_curve
 from .._robustness_curve import robustness_curve
 from ._scaffold import axes_of
@@ -267,7 +267,7 @@ class BudgetHeatmapDisplay:
             self.text_[i, j] = ax.text(j, i, text, **{**kwargs, **(text_kw or {})})
         self.lines_: Any = None
         if drop is not None:
-            points = [breaking_point(self.curve_, value=v, drop=drop).budget for v in values]
+            points = [point_of_row(self.curve_, i, drop).budget for i in range(len(values))]
             columns = np.flatnonzero(np.isfinite(points))
             heights = np.interp(np.array(points)[columns], budgets, np.arange(len(budgets)))
             self.lines_ = ax.hlines(heights, columns - 0.5, columns + 0.5, color="red", linewidth=3)

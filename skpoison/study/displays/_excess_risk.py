@@ -180,8 +180,7 @@ class ExcessRiskDisplay:
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if all fits failed, or if an attack failed on all
-            samples of a repeat.
+            If a parameter is out of its range, or if all fits failed.
 
         Warns
         -----

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -57,8 +57,11 @@ class Plan(Protocol):
     """What `run_plan` needs of a plan.
 
     Places and parts may be any values that can be hashed. A part has the fields `attack`, the name
-    of an attack, and `repeat`.
+    of an attack, and `repeat`. If `needs_attacks`, an attack that fails on all its parts of a
+    repeat ends the study.
     """
+
+    needs_attacks: bool
 
     @property
     def n_cells(self) -> int: ...
@@ -118,6 +121,7 @@ class RobustnessPlan:
     fit_params: dict
     score_params: dict
     fused: bool | str
+    needs_attacks: ClassVar[bool] = True
 
     @property
     def n_cells(self):

@@ -94,7 +94,8 @@ class _Runner:
         parts = _parts(fits)
         poisoned = self.run_attacks(_parts(missing))
         self.bar.update(len(parts) - len(poisoned))
-        _check_attacks(parts, poisoned)
+        if self.plan.needs_attacks:
+            _check_attacks(parts, poisoned)
         tasks = {}
         for place, fit in missing.items():
             rows, error = poisoned.get(fit.part, (None, None))
