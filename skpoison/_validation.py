@@ -53,6 +53,14 @@ def check_real(value, name, *, low=None, high=None):
     return float(_check_bounds(value, name, low, high))
 
 
+def check_confidence(value):
+    """Return the coverage of an interval as a float, or raise unless it lies between 0 and 1."""
+    confidence = check_real(value, "confidence")
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+    return confidence
+
+
 def check_int(value, name, *, low=None, high=None):
     """Return `value` as an int, or raise unless it is an integer in [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, indexable
 
 from .._intervals import Drop
 from .._typing import Attack, Classifier, Seed
-from .._validation import check_int, check_labels, check_real
+from .._validation import check_confidence, check_int, check_labels, check_real
 from ._arguments import budget_name_of
 from ._comparisons import fall
 from ._results import RobustnessCurve, check_curve
@@ -112,9 +112,9 @@ def breaking_point(
         reaches `drop`: up to it, the score has not fallen that far. `high` is the smallest budget
         tried at which the lower end reaches it: from there on, it has, or inf. Both hold with the
         given `confidence`, and are NaN where a fall has no interval (fewer than two folds, or with
-        a single split fewer than two repeats). `drops` has the fall and its
-        interval at each budget tried. `about` says what the intervals speak about, as in
-        `RobustnessCurve.u_shape`. Printed, it is a sentence.
+        a single split fewer than two repeats). `drops` has the fall and its interval at each budget
+        tried. `about` says what the intervals speak about, as in `RobustnessCurve.u_shape`.
+        Printed, it is a sentence.
 
     Raises
     ------
@@ -145,9 +145,7 @@ def breaking_point(
     drop = check_real(drop, "drop")
     if not drop > 0:
         raise ValueError(f"`drop` must be > 0, got {drop}")
-    confidence = check_real(confidence, "confidence")
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+    confidence = check_confidence(confidence)
     if isinstance(estimator, RobustnessCurve):
         if any(given is not None for given in (X, y, attack, max_budget, cv)) or study_kw:
             raise ValueError("a curve must be given alone, with `value`, got data or an attack")
@@ -197,11 +195,11 @@ def breaking_point(
         return curve
 
     clean = scores(None)
-    drops, has_hits = {0.0: Drop(0.0, 0.0, 0.0)}, [_has_hits(clean)]
+    drops, has_hits = {0.0: Drop(0.0, 0.0, 0.0)}, [clean.judging_hits is not None]
 
     def try_budget(budget):
         attacked = scores(clone(attack).set_params(**{budget_name: budget}))
-        has_hits.append(_has_hits(attacked))
+        has_hits.append(attacked.judging_hits is not None)
         drops[budget] = _fall((clean, attacked), ("attack", "attack"), 0, confidence)
 
     try_budget(max_budget)
@@ -234,11 +232,6 @@ def _first(drops, which, drop):
     return min(reached, default=math.inf)
 
 
-def _has_hits(curve):
-    """Whether intervals speak about the rows of a fixed test set, too."""
-    return curve.hits is not None and curve.n_splits > 1
-
-
 def _point(tried, drop, about):
     # A budget whose fits failed says nothing.
     drops = {budget: fall for budget, fall in tried.items() if not math.isnan(fall.mean)}
@@ -269,8 +262,8 @@ def _crossing(drops, drop):
 def _fall(curves, names, i, confidence):
     """How far the scores of an attack on one curve lie above those of another on a second."""
     hits = None
-    if all(_has_hits(curve) for curve in curves):
-        hits = [curve.hits[name][i] for curve, name in zip(curves, names, strict=True)]
+    if all(curve.judging_hits is not None for curve in curves):
+        hits = [curve.judging_hits[name][i] for curve, name in zip(curves, names, strict=True)]
     tables = [curve.scores[name][i] for curve, name in zip(curves, names, strict=True)]
     return fall(curves[0].design, tables, hits, confidence)
 
@@ -320,4 +313,4 @@ def point_of_row(curve, i, drop, confidence=0.95):
     names = list(budgets_of(curve).items())
     clean = names[0][0]
     drops = {b: _fall((curve, curve), (clean, name), i, confidence) for name, b in names}
-    return _point(drops, drop, curve.design.about(_has_hits(curve)))
+    return _point(drops, drop, curve.design.about(curve.judging_hits is not None))

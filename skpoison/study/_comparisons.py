@@ -12,9 +12,9 @@ from .._intervals import Drop, corrected_factor, jackknife_factor, mean_interval
 class Design:
     """How the columns of a curve's tables hang together.
 
-    Column r * n_splits + s is repeat r on split s.
-    `sharing` has shape (n_splits, n_splits): which splits hold out rows in common. `n_test` is the
-    number of rows of a fixed test set; None means that each split is scored on its held-out rows.
+    Column r * n_splits + s is repeat r on split s. `sharing` has shape (n_splits, n_splits): which
+    splits hold out rows in common. `n_test` is the number of rows of a fixed test set; None means
+    that each split is scored on its held-out rows.
     """
 
     n_splits: int
@@ -74,11 +74,6 @@ class Design:
         )
 
 
-def pack_hits(hits):
-    """Pack an array of bool of shape (..., n_test) into bits."""
-    return np.packbits(hits, axis=-1)
-
-
 def unpack_hits(packed, n_test):
     """Return the bits of shape (..., n_test), int8."""
     return np.unpackbits(packed, axis=-1, count=n_test).view(np.int8)
@@ -95,8 +90,8 @@ def drop_to_end(design, table, hits, end, confidence):
     design : Design
     table : ndarray of shape (n_params, n_columns)
         Scores; columns with a NaN are left out.
-    hits : ndarray of uint8 or None
-        Packed bits: which test rows each fit has right, of shape (n_params, n_columns, n_bytes).
+    hits : ndarray of int8 of shape (n_params, n_columns, n_test) or None
+        Which rows of a fixed test set each fit has right, 0 or 1.
     end : int
         Index of the end.
     confidence : float
@@ -113,7 +108,6 @@ def drop_to_end(design, table, hits, end, confidence):
     parts = [table]
     halves = [slice(None)]
     if hits is not None:
-        hits = unpack_hits(hits, design.n_test)
         halves = [slice(half, None, 2) for half in (0, 1)]
         # Scores on each half; the differences on both add up to those on all rows.
         parts = [hits[:, :, half].mean(axis=2) for half in halves]

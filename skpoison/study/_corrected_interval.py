@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._intervals import Drop, corrected_factor, mean_interval
-from .._validation import check_real
+from .._validation import check_confidence, check_real
 
 
 def corrected_interval(
@@ -53,7 +53,5 @@ def corrected_interval(
             f"`differences` must be finite numbers of shape (n_splits,), got {differences!r}"
         )
     ratio = check_real(test_train_ratio, "test_train_ratio", low=0)
-    confidence = check_real(confidence, "confidence")
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+    confidence = check_confidence(confidence)
     return mean_interval(values, corrected_factor(len(values), ratio), confidence)

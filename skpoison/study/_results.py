@@ -12,8 +12,8 @@ import numpy as np
 
 from .._intervals import rounded
 from .._typing import Array
-from .._validation import check_choice, check_real
-from ._comparisons import Design, drop_to_end
+from .._validation import check_choice, check_confidence, check_real
+from ._comparisons import Design, drop_to_end, unpack_hits
 from ._curve_file import TABLES, from_text, to_text
 from ._shapes import Peak, UShape, last_name, value_text
 from ._spread import mean_and_deviation
@@ -94,7 +94,7 @@ class RobustnessCurve:
         values = [self.param_range[i] for i in self._fitted(name)]
         if not values:
             return "no scores: all fits or their scores failed"
-        if not np.isfinite(self._table(name)[self._fitted(name)]).all(axis=0).any():
+        if not self._whole_columns(name).any():
             return "no column of scores without a failed fit"
         if len(values) == 1:
             score = rounded(self.peak(name).score)
@@ -106,13 +106,17 @@ class RobustnessCurve:
         fitted = self._fitted(name)
         if len(fitted) < 2:
             return "only one value" if len(fitted) else "no scores"
-        if not np.isfinite(self._table(name)[fitted]).all(axis=0).any():
+        if not self._whole_columns(name).any():
             return "no verdict"
         return self.u_shape(name).verdict()
 
     def _fitted(self, name):
         """The indices of the values that have a score."""
         return np.flatnonzero(np.isfinite(self._table(name)).any(axis=1))
+
+    def _whole_columns(self, name):
+        """Which columns have a score of every value that has any."""
+        return np.isfinite(self._table(name)[self._fitted(name)]).all(axis=0)
 
     def to_frame(self) -> Any:
         """Return a tidy pandas DataFrame with one row for each fit.
@@ -168,14 +172,13 @@ class RobustnessCurve:
             If there is no attack of this name, or no column in which all fits have a score.
         """
         fitted = self._fitted(name)
-        table = self._table(name)[fitted]
-        whole = np.isfinite(table).all(axis=0)
+        whole = self._whole_columns(name)
         if not len(fitted) or not whole.any():
             raise ValueError(
                 f"`name` must be an attack with scores, got {name!r}: in each column of its scores "
                 "a fit failed"
             )
-        means = table[:, whole].mean(axis=1)
+        means = self._table(name)[fitted][:, whole].mean(axis=1)
         best = int(np.argmax(means))
         return Peak(self.param_range[fitted[best]], float(means[best]))
 
@@ -243,13 +246,13 @@ class RobustnessCurve:
         >>> curve.u_shape("flips").is_u
         True
         """
-        confidence = check_real(confidence, "confidence")
-        if not 0 < confidence < 1:
-            raise ValueError(f"`confidence` must lie between 0 and 1, got {confidence}")
+        confidence = check_confidence(confidence)
         fitted = self._fitted(name)
         peak = self.peak(name)
         table = self._table(name)[fitted]
-        hits = self.hits[name][fitted] if self.hits is not None and self.n_splits > 1 else None
+        hits = None
+        if self.judging_hits is not None:
+            hits = unpack_hits(self.judging_hits[name][fitted], self.n_test)
         design = self.design
         left, right = (drop_to_end(design, table, hits, end, confidence) for end in (0, -1))
         is_u = None
@@ -258,6 +261,11 @@ class RobustnessCurve:
         ):
             is_u = left.low > 1e-9 and right.low > 1e-9
         return UShape(peak, left, right, is_u, design.about(hits is not None))
+
+    @property
+    def judging_hits(self) -> dict[str, Array] | None:
+        """The hits, or None for a single split, whose intervals speak about seeds only."""
+        return self.hits if self.n_splits > 1 else None
 
     @property
     def design(self) -> Design:
