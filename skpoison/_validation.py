@@ -155,6 +155,27 @@ def check_rows(estimator, X, *, reset):
     return X.reshape(len(X), *estimator.input_shape_)
 
 
+def note_rows(estimator, X, *, reset):
+    """Learn, or check, the shape of rows and the names of columns of X, without reading its values.
+
+    For estimators that hand X on as it is, of any container and with any values. With `reset` the
+    estimator learns `n_features_in_` (the product of the trailing axes), `input_shape_` (the
+    trailing axes) and `feature_names_in_`; without it X is checked against them. Where X does not
+    tell a shape (a list of texts, say), there is nothing to learn.
+    """
+    if not hasattr(X, "shape") or len(X.shape) <= 2:
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if reset and hasattr(estimator, "n_features_in_"):
+            estimator.input_shape_ = (estimator.n_features_in_,)
+        return
+    shape = tuple(X.shape)[1:]
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        estimator.n_features_in_, estimator.input_shape_ = math.prod(shape), shape
+    elif shape != estimator.input_shape_:
+        _raise_shape(estimator, shape)
+
+
 def _raise_shape(estimator, shape):
     raise ValueError(
         f"X must have rows of shape {estimator.input_shape_}, as in the fit of "
