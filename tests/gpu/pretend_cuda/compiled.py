@@ -23,6 +23,11 @@ NO_COMPILER = (
     f"with {COMPILER}, which is not installed: install it (Debian: apt-get install {COMPILER}), "
     f'or leave these tests out with -m "not gpu"'
 )
+NO_PLACE = (
+    "the tests marked gpu run on a pretend GPU where there is no real one, and it needs Linux and "
+    "a torch that is built for the CPU (https://download.pytorch.org/whl/cpu): install this, or "
+    'leave these tests out with -m "not gpu"'
+)
 
 
 def compile_guard():
@@ -31,6 +36,8 @@ def compile_guard():
     library = Path(tempfile.gettempdir()) / f"pretend_cuda_{os.getuid()}_{key}.so"
     if library.exists():
         return library
+    if sys.platform != "linux" or (ROOT / "lib" / "libtorch_cuda.so").exists():
+        raise RuntimeError(NO_PLACE)
     if shutil.which(COMPILER) is None:
         raise RuntimeError(NO_COMPILER)
     # Compiled under a name of its own: two processes may be here at once.

@@ -133,7 +133,7 @@ class CUDAGraph:
         for repeat, device, results in self.steps:
             with random_numbers.drawn_from(device):
                 new = repeat()
-            for own, value in zip(results, tree_leaves(new), strict=False):
+            for own, value in zip(results, tensors(new) if results else (), strict=True):
                 aten.copy_.default(own, value)
 
     def pool(self):
@@ -190,6 +190,10 @@ def refuse(what):
 counting.refuse_in_capture = refuse
 
 
+def tensors(tree):
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
 def before(func, args, device):
     """Keep what a recorded operation is about to write over."""
     graph = of_current_stream(device)
@@ -197,9 +201,8 @@ def before(func, args, device):
         return
     for argument, value in zip(func._schema.arguments, args, strict=False):
         writes = argument.alias_info is not None and argument.alias_info.is_write
-        for tensor in tree_leaves(value) if writes else ():
-            if isinstance(tensor, torch.Tensor):
-                graph.undo.append((tensor, tensor.clone()))
+        for tensor in tensors(value) if writes else ():
+            graph.undo.append((tensor, tensor.clone()))
 
 
 def after(func, args, kwargs, out, device):
@@ -211,7 +214,7 @@ def after(func, args, kwargs, out, device):
     writes = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
     if not writes and any(r.alias_info is not None for r in schema.returns):
         return  # a view needs no repetition
-    results = [] if writes else [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+    results = [] if writes else tensors(out)
     seeded = torch.Tag.nondeterministic_seeded in func.tags
     graph.steps.append((lambda: func(*args, **kwargs), device if seeded else None, results))
 
