@@ -18,6 +18,16 @@ def pretending():
     return "pretend_cuda.device" in sys.modules
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """A test leaves the current device, its stream and the check of synchronisation as it was."""
+    yield
+    if torch.cuda.is_available():
+        assert torch.cuda.current_device() == 0
+        assert torch.cuda.current_stream() == torch.cuda.default_stream()
+        assert torch.cuda.get_sync_debug_mode() == 0
+
+
 @dataclass
 class Transfers:
     """Copies between the CPU and the device: to the host also where Python reads a number."""

@@ -11,11 +11,11 @@ def main():
     connection = Connection(int(sys.argv[1]))
     arguments = connection.recv()
     try:
-        import pretend_cuda.device  # noqa: F401
+        from pretend_cuda import device
     except RuntimeError as error:
         connection.send(str(error))
         return
-    sys.exit(pytest.main(arguments, plugins=[Runner(connection)]))
+    sys.exit(pytest.main(arguments, plugins=[device, Runner(connection)]))
 
 
 class Runner:

@@ -71,6 +71,9 @@ class CudaTensor(torch.Tensor):
     def __repr__(self, **kwargs):
         return f"{self.inner!r} on {self.device}"
 
+    def __format__(self, spec):
+        return format(self.item() if self.dim() == 0 else repr(self), spec)
+
     def tolist(self):
         return self.cpu().tolist()
 
@@ -268,6 +271,12 @@ PATCHES = {
     "is_current_stream_capturing": graphs.is_current_stream_capturing,
     "default_generators": random_numbers.DEFAULT,
 }
+
+
+def pytest_runtest_logfinish():
+    """A hook of pytest: what a test has left behind (see tests/gpu/conftest.py) harms no other."""
+    graphs.reset()
+    counting.set_sync_debug_mode("default")
 
 
 def start():
