@@ -155,8 +155,9 @@ def draw(func, args, kwargs, device):
     random_numbers.check_device(generator, device)
     if generator is not None:
         return func(*args, **kwargs)
-    if device is not None and device.index in random_numbers.stuck:
-        if graphs.of_current_stream(device) is None:
+    if device is not None and graphs.of_current_stream(device) is None:
+        # A capture holds the generator of its device until it has ended without an error.
+        if device.index in random_numbers.stuck or graphs.any_on(device):
             raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
     with random_numbers.drawn_from(device):
         return func(*args, **kwargs)
@@ -223,6 +224,11 @@ def fills(args):
 class PretendMode(TorchDispatchMode):
     """Sees operations without tensors too, such as torch.zeros; each thread needs its own."""
 
+    def __enter__(self):
+        # So that torch.tensor makes its result on the CPU and copies it: a switch of the thread.
+        torch._C._set_only_lift_cpu_tensors(True)
+        return super().__enter__()
+
     @classmethod
     def _should_skip_dynamo(cls):
         return False  # else torch imports its compiler, for seconds
@@ -286,7 +292,6 @@ def start():
             if module is torch.cuda or hasattr(module, name):
                 setattr(module, name, value)
     torch.Generator = random_numbers.Generator
-    torch._C._set_only_lift_cpu_tensors(True)
     pickling.start(CudaTensor)
     workers.start(PretendMode)
     PretendMode().__enter__()

@@ -171,6 +171,11 @@ def of_current_stream(device):
     return _captures.get((device.index, current_stream_id(device.index)))
 
 
+def any_on(device):
+    """Whether a graph is recorded on any stream of this device."""
+    return any(index == device.index for index, _ in list(_captures))
+
+
 def is_current_stream_capturing():
     return of_current_stream(canonical("cuda")) is not None
 
