@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
@@ -240,7 +241,7 @@ def test_a_projection_stays_on_the_device(project):
 def test_a_study_with_a_memory_is_read_again(rows, tmp_path, fused):
     # Fails if what identifies a net depends on where its tensors lie, or if they cannot be saved.
     X, y = rows
-    frozen = net().fit(X, y)
+    frozen = FrozenEstimator(net().fit(X, y))
     attacks = {"pga": CleanLabelPGA(frozen, max_iter=2, random_state=0, **BOUND)}
     first, again = (
         robustness_curve(

@@ -287,11 +287,13 @@ def pytest_runtest_logfinish():
 
 def start():
     """Change torch."""
+    # Where a fingerprint of a study looks for the class of a tensor.
+    CudaTensor.__module__, torch.cuda.CudaTensor = "torch.cuda", CudaTensor
     for module in (torch.cuda, torch.cuda.random):
         for name, value in PATCHES.items():
             if module is torch.cuda or hasattr(module, name):
                 setattr(module, name, value)
-    torch.Generator = random_numbers.Generator
+    random_numbers.Generator.__module__, torch.Generator = "torch", random_numbers.Generator
     pickling.start(CudaTensor)
     workers.start(PretendMode)
     PretendMode().__enter__()
