@@ -10,6 +10,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
+from torch.utils.data import DataLoader
 
 from skpoison import (
     MLP,
@@ -99,6 +100,22 @@ FITS = {
         ],
     },
 }
+
+
+# Data that a DataLoader reads stay on the CPU: the device can be neither pinned nor forked.
+LOADERS = [{"pin_memory": True}, {"num_workers": 1}, {"pin_memory": True, "num_workers": 1}]
+
+
+@pytest.mark.xfail(strict=True, reason="fault 5 of issue 19, mended on the branch netgpu")
+@pytest.mark.parametrize("options", LOADERS)
+def test_a_loader_of_torch_reads_on_the_cpu(rows, options):
+    X, y = rows
+    options = {f"iterator_train__{name}": value for name, value in options.items()}
+    gpu, cpu = (
+        net(device, iterator_train=DataLoader, batch_size=N, **options).fit(X, y)
+        for device in ("cuda", "cpu")
+    )
+    np.testing.assert_allclose(gpu.predict_proba(X), cpu.predict_proba(X), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FITS)

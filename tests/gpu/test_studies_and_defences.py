@@ -194,7 +194,7 @@ def test_two_studies_leave_nothing_behind(rows):
         np.testing.assert_array_equal(scores, second[0][name])
 
 
-CAPTURES = pytest.mark.xfail(reason="a capture of one thread is spoilt by another")
+CAPTURES = pytest.mark.xfail(reason="fault 2 of issue 19, mended on the branch stacksgpu")
 
 
 @pytest.mark.parametrize("fused", [False, pytest.param(True, marks=CAPTURES)])

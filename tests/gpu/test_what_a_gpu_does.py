@@ -31,6 +31,7 @@ REFUSED = {
         lambda: torch.randperm(3, generator=torch.Generator("cuda")),
         RuntimeError,
     ),
+    "a pinned tensor of the device": (lambda: there().pin_memory(), RuntimeError),
     "no such device": (lambda: torch.zeros(1, device="cuda:99"), RuntimeError),
 }
 

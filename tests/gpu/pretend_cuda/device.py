@@ -8,6 +8,7 @@ from . import compiled  # first: before torch is imported
 # isort: split
 import copy
 import gc
+import os
 from collections import OrderedDict
 
 import torch
@@ -118,6 +119,9 @@ def run(func, args, kwargs):
         if not seeded:
             return func(*args, **kwargs)
         return draw(func, args, kwargs, None)
+    refuse_in_a_fork()
+    if func is aten._pin_memory.default:
+        raise RuntimeError("cannot pin a CUDA tensor: only dense CPU tensors can be pinned")
     if func is aten._to_copy.default:
         return convert(*args, **kwargs)
     if func is aten.copy_.default:
@@ -143,6 +147,17 @@ def run(func, args, kwargs):
     graphs.after(func, plain, kwargs, out, device)
     out = tree_map_only(torch.Tensor, lambda tensor: CudaTensor(tensor, device), out)
     return return_and_correct_aliasing(func, args, kwargs, out) if there else out
+
+
+_process = os.getpid()
+
+
+def refuse_in_a_fork():
+    if os.getpid() != _process:
+        raise RuntimeError(
+            "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you "
+            "must use the 'spawn' start method"
+        )
 
 
 def inner(tree):

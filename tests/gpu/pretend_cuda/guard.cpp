@@ -1,5 +1,6 @@
 // What torch asks of CUDA in C++: which device and which stream are current in this thread.
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 static constexpr int n_devices = 2;
@@ -48,6 +49,9 @@ struct CUDAHooks : public at::CUDAHooksInterface {
   c10::DeviceIndex deviceCount() const override { return n_devices; }
   c10::DeviceIndex getCurrentDevice() const override { return current; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  // Pinned memory is ordinary memory here, and nothing says of a tensor that it is pinned.
+  bool isPinnedPtr(const void*) const override { return false; }
+  at::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
 };
 using at::CUDAHooksRegistry;
 using at::RegistererCUDAHooksRegistry;
