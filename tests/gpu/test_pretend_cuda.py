@@ -11,6 +11,10 @@ import pytest
 import torch
 from pretend_cuda import parent
 
+pytestmark = pytest.mark.skipif(
+    torch.backends.cuda.is_built(), reason="the pretend GPU is for a CPU build of torch"
+)
+
 TESTS = """
 import os, sys, time
 import pytest, torch
@@ -131,7 +135,6 @@ def test_each_test_is_reported_under_its_own_name(tmp_path):
     assert not Path("/proc", child).exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: nothing is compiled")
 def test_without_a_compiler_an_error_says_what_to_install(request, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
