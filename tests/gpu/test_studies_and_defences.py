@@ -160,7 +160,6 @@ def test_auto_is_the_gpu_everywhere(rows):
 def state_of_cuda():
     return {
         **state_of_the_world(),
-        "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()],
         "stream": torch.cuda.current_stream() == torch.cuda.default_stream(),
         "device": torch.cuda.current_device(),
         "convolutions": torch.backends.cudnn.allow_tf32,
