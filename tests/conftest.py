@@ -10,6 +10,9 @@ matplotlib.use("agg")
 import numpy as np
 import pytest
 import torch
+
+# The hooks that run tests marked gpu on a pretend GPU, where there is no real one.
+from pretend_cuda.parent import pytest_runtest_protocol, pytest_sessionfinish  # noqa: F401
 from sklearn.datasets import load_digits
 
 # Its asserts show the values that differ, as those in tests do.
@@ -17,14 +20,6 @@ pytest.register_assert_rewrite("refusals")
 
 # Small nets gain nothing from a second thread, and lose a lot where other work has the core.
 torch.set_num_threads(1)
-
-
-def pytest_collection_modifyitems(items):
-    if torch.cuda.is_available():
-        return
-    for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ def state_of_the_world():
         "numpy": (key.tobytes(), numbers),
         "python": random.getstate(),
         "torch": torch.get_rng_state().numpy().tobytes(),
+        "cuda": [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
+        if torch.cuda.is_available()
+        else [],
         "threads": torch.get_num_threads(),
         "gradients": torch.is_grad_enabled(),
         "errors": np.geterr(),

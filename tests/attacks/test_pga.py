@@ -309,7 +309,7 @@ def test_surrogates_agree_with_their_own_decision(digits, surrogate, n_classes):
     # Fails if the two-class score is taken for the first class.
     X, y = digits[0][digits[1] < n_classes], digits[1][digits[1] < n_classes]
     attack = CleanLabelPGA(surrogate, norm="l2,inf", budget=0.5, random_state=0).fit(X, y)
-    logits = logits_of(attack.surrogate_, X)(torch.tensor(X)).detach().numpy()
+    logits = logits_of(attack.surrogate_, X)(torch.tensor(X)).detach().cpu().numpy()
     assert logits.shape == (len(X), n_classes)
     np.testing.assert_array_equal(logits.argmax(axis=1), attack.surrogate_.predict(X))
     assert attack.loss_curve_[-1] > attack.loss_curve_[0]

@@ -322,9 +322,11 @@ def test_ties_go_to_the_first_label():
     ],
 )
 def test_which_nets_are_trained_together(module, kwargs, expected):
-    kwargs = {"batch_size": 16, **({"module__width": 16} if module is MLP else {}), **kwargs}
+    # Products of a stack are those of a net alone on the CPU only.
+    options = {"batch_size": 16, "device": "cpu"}
+    kwargs = {**options, **({"module__width": 16} if module is MLP else {}), **kwargs}
     assert is_independent_in_a_stack(NetClassifier(module, **kwargs), (784,)) is expected
-    assert is_independent_in_a_stack(NetClassifier(Linear, batch_size=16), (33,))
+    assert is_independent_in_a_stack(NetClassifier(Linear, **options), (33,))
     assert not is_independent_in_a_stack(LogisticRegression(), (784,))
 
 
@@ -408,7 +410,8 @@ class Regressing(LinearRegression):
 )
 def test_bits_do_not_depend_on_other_partitions(module, n_features, kwargs):
     # Fails (the fourth and fifth set) if the matrices of a stack are not aligned.
-    estimator = NetClassifier(module, max_epochs=2, **{"batch_size": 16, **kwargs})
+    options = {"max_epochs": 2, "batch_size": 16, "device": "cpu"}
+    estimator = NetClassifier(module, **{**options, **kwargs})
     assert is_independent_in_a_stack(estimator, (n_features,))
     rng = np.random.default_rng(0)
     X, y = rng.random((600, n_features)), rng.integers(0, 6, size=600)

@@ -128,7 +128,7 @@ def test_flat_rows_are_channels_rows_columns(module, images):
     net.fit(X.reshape(16, -1), y)
     net.module_.eval()
     with torch.no_grad():
-        expected = net.module_(torch.tensor(X[:4]))
+        expected = net.module_(torch.tensor(X[:4]).to(net.device_))
         logits = net.logits(torch.tensor(X[:4].reshape(4, -1)))
     assert torch.equal(logits, expected)
     assert logits.shape == (4, 2)

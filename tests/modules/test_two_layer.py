@@ -67,11 +67,11 @@ def test_training_is_section_3_step_by_step():
     X, y = X[:40].astype(np.float32), y[:40]
     lr, orders = step_size("C", n=40), []
     start = one_pass(width=16, lr=0.0).fit(X, y).module_
-    W, a = start.weight.detach().numpy().astype(np.float64), start.signs.numpy()
+    W, a = start.weight.detach().cpu().numpy().astype(np.float64), start.signs.cpu().numpy()
 
     class Recorder(TwoLayerReLU):
         def forward(self, rows):
-            orders.extend(rows.detach().numpy())
+            orders.extend(rows.detach().cpu().numpy())
             return super().forward(rows)
 
     net = NetClassifier(
@@ -83,8 +83,8 @@ def test_training_is_section_3_step_by_step():
         active = W @ x > 0
         f = a @ np.maximum(W @ x, 0) / 4
         W += lr * sign * expit(-sign * f) * (a * active)[:, None] * x / 4
-    np.testing.assert_allclose(net.module_.weight.detach().numpy(), W, atol=1e-5)
-    assert (net.module_.signs.numpy() == a).all()
+    np.testing.assert_allclose(net.module_.weight.detach().cpu().numpy(), W, atol=1e-5)
+    assert (net.module_.signs.cpu().numpy() == a).all()
 
 
 def test_learns_digits_in_one_pass():

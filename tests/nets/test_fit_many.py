@@ -298,7 +298,7 @@ class Normed(MLP):
 
 class Drawing(MLP):
     def forward(self, X):
-        return super().forward(X) + 0.01 * torch.randn(1)
+        return super().forward(X) + 0.01 * torch.randn(1, device=X.device)
 
 
 class Deciding(MLP):
@@ -351,11 +351,11 @@ class Drawn(MLP):
 
     def __init__(self, n_features, n_classes, width):
         super().__init__(n_features, n_classes, width)
-        self.mask = (torch.rand(n_features) < 0.5).float()
+        self.scale = float(torch.rand(()))
         self.idle = nn.Parameter(torch.zeros(3))
 
     def forward(self, X):
-        return super().forward(X * self.mask)
+        return super().forward(X * self.scale)
 
 
 def test_modules_that_differ_in_more_than_parameters(digits, capsys):

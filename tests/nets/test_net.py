@@ -37,10 +37,10 @@ def test_training_is_plain_sgd_by_hand(digits):
     # Fails with another loss, optimiser, order or initialisation, with momentum, or if the ragged
     # last batch (300 = 9 * 32 + 12) is used.
     X, y = digits
-    net = small_net().fit(X, y)
+    net = small_net(device="cpu").fit(X, y)
     rng = np.random.RandomState(0)
     init_seed, _fit_seed, order_seed = (int(rng.randint(2**31 - 1)) for _ in range(3))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(init_seed)
         module = MLP(64, 10, width=8)
     generator = torch.Generator().manual_seed(order_seed)
@@ -170,7 +170,7 @@ def test_same_seed_same_bits_and_global_generators_untouched(digits):
     a = clone(net).fit(X, y)
     assert torch.equal(torch.get_rng_state(), state[0])
     assert np.random.get_state()[1].tobytes() == state[1]  # noqa: NPY002
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(12345)
         b = clone(net).fit(X, y)
     assert_same_weights(a, b)
@@ -418,7 +418,7 @@ def test_logits_are_differentiable_and_in_the_order_of_classes(digits):
     rows = torch.tensor(X, requires_grad=True)
     logits = net.logits(rows)
     assert logits.shape == (300, 10)
-    np.testing.assert_array_equal(net.classes_[logits.argmax(1).numpy()], net.predict(X))
+    np.testing.assert_array_equal(net.classes_[logits.argmax(1).cpu().numpy()], net.predict(X))
     (gradient,) = torch.autograd.grad(logits.sum(), rows)
     assert gradient.dtype == rows.dtype
     assert gradient.abs().sum() > 0

@@ -302,7 +302,7 @@ def test_modules_of_other_names_train_with_the_seed_of_the_net(digits):
     X, y = digits
     one, two = (OtherNames(MLP, random_state=0).fit(X, y) for _ in range(2))
     assert torch.equal(*(next(net.body_.parameters()) for net in (one, two)))
-    assert one.device_.type == "cpu"
+    assert one.device_.type == ("cuda" if torch.cuda.is_available() else "cpu")
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
 
 
@@ -341,7 +341,7 @@ def test_a_binary_criterion_takes_one_output(digits):
     assert proba.shape == (300, 2)
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
     logits = net.logits(torch.tensor(X))
-    np.testing.assert_allclose(logits.softmax(1).detach().numpy(), proba, atol=1e-6)
+    np.testing.assert_allclose(logits.softmax(1).detach().cpu().numpy(), proba, atol=1e-6)
     net.trim_for_prediction()
     np.testing.assert_allclose(net.predict_proba(X), proba, atol=1e-6)
     with pytest.raises(ValueError, match=r"BCEWithLogitsLoss takes two classes and .* one output"):

@@ -136,7 +136,8 @@ def bits(value):
     if isinstance(value, pd.Series):
         return [bits(p) for p in parts(value)], value.dtype, value.index.tolist(), value.name
     if isinstance(value, torch.Tensor):
-        return value.detach().numpy().tobytes(), value.shape, value.requires_grad, value.grad
+        values = value.detach().cpu().numpy().tobytes(), value.device
+        return values, value.shape, value.requires_grad, value.grad
     return copy.deepcopy(value)
 
 

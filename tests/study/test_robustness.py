@@ -88,6 +88,8 @@ def test_study_is_its_fits_one_by_one(digits, curve):
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_result_does_not_depend_on_n_jobs_or_backend(digits, curve, backend):
     # Fails if the number of torch threads is left to the backend.
+    if backend == "multiprocessing" and torch.cuda.is_available():
+        pytest.skip("CUDA cannot be used in a forked process")
     threads = torch.get_num_threads()
     with parallel_config(backend=backend):
         other = robustness_curve(NET, *digits, n_repeats=2, n_jobs=2, **STUDY)
