@@ -33,8 +33,10 @@ from ._callbacks import (
 from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
 from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
+from ._memory import memory_in_words
 from ._overrides import replaces
 from ._parameter_checks import check_parameters, check_row_shape
+from ._passes import Pass, read
 from ._random import local_seed
 from ._steps import chain_step, check_logits, is_bare_sgd, is_patched, plain_step
 
@@ -154,6 +156,9 @@ class NetClassifier(NeuralNetClassifier):
     _from_arrays_ = False
     # Whether the labels that the module learns are indices into `classes_`.
     _encodes_labels_ = False
+    # Passes over data whose numbers are still on the device, and whether skorch's loop runs.
+    _unread_: tuple[Pass, ...] = ()
+    _is_in_loop_ = False
 
     def __init__(
         self,
@@ -377,7 +382,8 @@ class NetClassifier(NeuralNetClassifier):
         self : NetClassifier
         """
         X, y = training.X, training.y
-        with local_seed(training.seed, self.device), full_precision(self.device):
+        seeded = local_seed(training.seed, self.device)
+        with seeded, full_precision(self.device), memory_in_words(self):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)
@@ -413,6 +419,67 @@ class NetClassifier(NeuralNetClassifier):
             Number of batches.
         """
         self._record_loss("train", loss, n_batches)
+
+    def run_validation(self, iterator: Any) -> Pass | None:
+        """Measure loss and accuracy on validation data; `record_pass` puts them into the history.
+
+        Parameters
+        ----------
+        iterator : iterable of batches (X, y)
+            What `get_iterator` returned for the data.
+
+        Returns
+        -------
+        measured : Pass or None
+            None if skorch's own loop ran, which fills the history itself.
+        """
+        if not self._has_short_epochs(iterator):
+            super().run_single_epoch(iterator, False, "valid", self.validation_step)
+            return None
+        return self._run_pass(iterator, False, "valid", self.validation_step, {})
+
+    def record_pass(self, measured: Pass, values: list[Any]) -> None:
+        """Add what a pass over data measured to the history.
+
+        Parameters
+        ----------
+        measured : Pass
+            The pass.
+        values : list
+            The values of its tensors.
+        """
+        losses, sizes, prefix = values[0], measured.sizes, measured.prefix
+        if measured.keeps_batches:
+            self.history[-1]["batches"].extend(
+                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+                for loss, size in zip(losses, sizes, strict=True)
+            )
+        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
+        if len(values) > 1:
+            accuracy = values[1] / sum(sizes)
+            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
+            self.history.record(f"{prefix}_acc", accuracy)
+            self.history.record(f"{prefix}_acc_best", accuracy > best)
+
+    def remember_start(self) -> Callable[[], None]:
+        """Keep what a training changes, on the CPU.
+
+        Returns
+        -------
+        restart : callable
+            Without arguments. It makes this net again what it is now, after `begin_training`.
+        """
+        weights = {k: v.detach().to("cpu", copy=True) for k, v in self.module_.state_dict().items()}
+        optimizer = copy.deepcopy(self.optimizer_.state_dict())
+        draws = self._generator_.get_state()
+
+        def restart():
+            self.module_.load_state_dict(weights)
+            self.optimizer_.load_state_dict(optimizer)
+            self._generator_.set_state(draws)
+            self.history.clear()
+
+        return restart
 
     def initialize_for(self, row_shape: tuple[int, ...], classes: Array) -> Self:
         """Make untrained components as `fit` would for such data.
@@ -489,7 +556,8 @@ class NetClassifier(NeuralNetClassifier):
             begin = self._begin_as_given
         elif has_names(X):
             begin = self._begin_with_mapping
-        X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
+        with memory_in_words(self):
+            X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
         self._validation_ = validation
         return Training(X, y, seed, validation)
 
@@ -820,11 +888,27 @@ class NetClassifier(NeuralNetClassifier):
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run an epoch: skorch's, or a shorter one where nobody can see the difference."""
-        if iterator is None:
-            return
-        if not self._has_short_epochs(iterator):
+        if iterator is None or not self._has_short_epochs(iterator):
+            self._read_passes()
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
+        measured = self._run_pass(iterator, training, prefix, step_fn, fit_params)
+        self._unread_ = (*self._unread_, measured)
+        # In the loop of a fit the validation data follow (None if there are none): one copy from
+        # the device serves both passes.
+        if not (training and self._is_in_loop_):
+            self._read_passes()
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Self:
+        """Run skorch's loop over the epochs, and read losses from the device once in each."""
+        self._is_in_loop_ = True
+        try:
+            return super().fit_loop(*args, **kwargs)
+        finally:
+            del self._is_in_loop_
+            self._read_passes()
+
+    def _run_pass(self, iterator, training, prefix, step_fn, fit_params):
         is_plain = not fit_params and self._has_plain_steps()
         if training and is_plain:
             step_fn = self.training_step()
@@ -837,19 +921,13 @@ class NetClassifier(NeuralNetClassifier):
                 output = step["y_pred"]
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
-        # We read the losses from the device once, after the last batch.
-        losses = torch.stack(losses).tolist()
-        if not is_plain or self._has_other_callbacks():
-            self.history[-1]["batches"].extend(
-                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
-                for loss, size in zip(losses, sizes, strict=True)
-            )
-        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
-        if not training:
-            accuracy = int(n_correct) / sum(sizes)
-            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
-            self.history.record(f"{prefix}_acc", accuracy)
-            self.history.record(f"{prefix}_acc_best", accuracy > best)
+        tensors = [torch.stack(losses)] if training else [torch.stack(losses), n_correct]
+        return Pass(prefix, sizes, tensors, not is_plain or self._has_other_callbacks())
+
+    def _read_passes(self):
+        passes = vars(self).pop("_unread_", ())
+        for measured, values in zip(passes, read([p.tensors for p in passes]), strict=True):
+            self.record_pass(measured, values)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         """Compute the loss, after a check that the outputs suit the criterion and the classes."""

@@ -32,3 +32,10 @@ def local_seed(seed, device):
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def alone():
+    """Run a block while no other thread is in one that seeds the generators, or in this one."""
+    with _ALONE:
+        yield
