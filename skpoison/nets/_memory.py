@@ -18,6 +18,6 @@ def memory_in_words(net):
                 sizes[f"module__{name}"] = value
         names = " or ".join(f"`{name}` (now {value})" for name, value in sizes.items())
         raise torch.cuda.OutOfMemoryError(
-            f"{net.device} must have memory for this net, its batches and its data, and ran out "
-            f"of it: lower {names}, or give fewer rows. {error}"
+            f"{net.device} has too little memory for this net, its batches and its data: lower "
+            f"{names}, or give fewer rows. {error}"
         ) from error
