@@ -3,6 +3,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, EpochTimer
 from skorch.dataset import Dataset, get_len
-from skorch.utils import is_dataset, noop, to_numpy
+from skorch.utils import is_dataset, noop, to_device, to_numpy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
@@ -504,8 +505,10 @@ class NetClassifier(NeuralNetClassifier):
             train, held_out = self._split(y)
             validation = X[held_out], y[held_out]
             X, y = X[train], y[train]
-        validation = validation and self._make_dataset(*validation)
-        return self._make_dataset(X, y), None, validation, seed
+        # What a `train_split` holds out is validation data too.
+        readers = [self.iterator_train, *([self.iterator_valid] if self.train_split else [])]
+        validation = validation and self._make_dataset(*validation, [self.iterator_valid])
+        return self._make_dataset(X, y, readers), None, validation, seed
 
     def _begin_with_mapping(self, X, y, X_val, y_val, reset, classes):
         """Check the labels of inputs that the module takes by their names."""
@@ -651,16 +654,21 @@ class NetClassifier(NeuralNetClassifier):
         """Whether the net was initialised without data: the first rows then set its shape."""
         return not hasattr(self, "input_shape_")
 
-    def _make_dataset(self, X, y):
-        """Return a dataset of tensors on the device; copies, as a module may write into them."""
+    def _make_dataset(self, X, y, readers):
+        """Return a dataset of tensors; copies, as a module may write into them.
+
+        They lie on the device if all iterators that read them cut tensors into batches. Any other,
+        such as a DataLoader with workers or pinned memory, reads rows on the CPU.
+        """
         check_row_shape(self, self._module())
         parameter = self._first_parameter()
         is_wider = X.dtype.itemsize > parameter.dtype.itemsize
-        X = torch.tensor(X, dtype=parameter.dtype, device=parameter.device)
+        X = torch.tensor(X, dtype=parameter.dtype)
         if is_wider and not torch.isfinite(X).all():
             raise ValueError(f"X must have values that {parameter.dtype} can hold, got larger ones")
-        if y is not None:
-            y = torch.tensor(y, dtype=torch.int64, device=parameter.device)
+        y = None if y is None else torch.tensor(y, dtype=torch.int64)
+        if all(isinstance(one, type) and issubclass(one, TensorBatches) for one in readers):
+            X, y = X.to(parameter.device), None if y is None else y.to(parameter.device)
         return Dataset(X.reshape(len(X), *self.row_shape()), y)
 
     def _module(self):
@@ -673,7 +681,8 @@ class NetClassifier(NeuralNetClassifier):
     def _predict_proba(self, X):
         self.check_is_fitted()
         if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
-            X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
+            X = check_rows(self, X, reset=self._knows_no_shape())
+            X = self._make_dataset(X, None, [self.iterator_valid])
         with full_precision(self.device_):
             proba = super().predict_proba(X)
         # The one output of a binary criterion has an axis of its own.
@@ -811,12 +820,8 @@ class NetClassifier(NeuralNetClassifier):
         kwargs.update(self.get_params_for("iterator_train"))
         if kwargs["batch_size"] == -1:
             kwargs["batch_size"] = len(dataset)
-        generator = torch.Generator(self._data_device(dataset)).manual_seed(self._draw_seed())
+        generator = torch.Generator().manual_seed(self._draw_seed())
         return TensorBatches(dataset, generator=generator, **kwargs)
-
-    @staticmethod
-    def _data_device(dataset):
-        return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run an epoch: skorch's, or a shorter one where nobody can see the difference."""
@@ -828,6 +833,9 @@ class NetClassifier(NeuralNetClassifier):
         is_plain = not fit_params and self._has_plain_steps()
         if training and is_plain:
             step_fn = self.training_step()
+            # skorch's step moves its batch to the device; ours takes a batch that lies there.
+            if not iterator.lies_on(self.device_):
+                iterator = map(partial(to_device, device=self.device_), iterator)
         losses, sizes, n_correct = [], [], 0
         for batch in iterator:
             step = step_fn(batch, **fit_params)

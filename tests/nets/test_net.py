@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 from skorch.dataset import Dataset, ValidSplit
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier
 from skpoison.nets._batches import TensorBatches
@@ -461,5 +461,20 @@ def test_batches_cover_every_row_once():
     assert len(batches) == 4
     for X, y in batches:
         torch.testing.assert_close(X[:, 0], 2.0 * y)
-    subset = torch.utils.data.Subset(data, [4, 2, 7])
+    subset = Subset(data, [4, 2, 7])
     assert torch.cat([y for _, y in TensorBatches(subset, batch_size=2)]).tolist() == [4, 2, 7]
+
+
+@pytest.mark.parametrize("rows", [[4, 2, 7], range(3), np.array([-1, 0], dtype=np.int32)])
+def test_batches_of_a_subset_have_its_rows(rows):
+    # Fails if the rows of a subset, or of a subset of it, are those of another place.
+    data = Dataset(torch.arange(20.0).reshape(10, 2), torch.arange(10))
+    subset, inner = Subset(data, rows), Subset(Subset(data, rows), [1, -2])
+    expected = np.arange(10)[list(rows)]
+    for part, wanted in ((subset, expected), (inner, expected[[1, -2]])):
+        for shuffle in (False, True):
+            batches = list(TensorBatches(part, batch_size=2, shuffle=shuffle))
+            assert all((2 * y == X[:, 0]).all() for X, y in batches)
+            found = torch.cat([y for _, y in batches]).tolist()
+            in_order = sorted if shuffle else list
+            assert in_order(found) == in_order(wanted)

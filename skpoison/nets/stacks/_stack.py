@@ -36,10 +36,8 @@ class Member:
         self.best_loss = math.inf
 
     def draw_order(self):
-        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,)."""
-        X = self.X.X
-        order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
-        return order[: self.n_batches * self.batch_size]
+        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,) on the CPU."""
+        return self.iterator.draw_order()[: self.n_batches * self.batch_size]
 
     def record(self, loss, seconds):
         """Write the row of the history that skorch and its own callbacks would write."""
@@ -114,7 +112,7 @@ class Stack:
         n_batches = torch.tensor([member.n_batches for member in self.members])
         has_batch = torch.arange(self.members[0].n_batches) < n_batches[:, None]
         is_there = has_batch[..., None] & (torch.arange(self.size) < self.n_rows)
-        self.places = is_there.flatten().nonzero().squeeze(1).to(self.rows.device)
+        self.places = is_there.flatten().nonzero().squeeze(1)
 
     def train(self):
         """Train all members to their end."""
@@ -147,12 +145,11 @@ class Stack:
         members = self.members
         n_batches = [member.n_batches for member in members]
         device = self.rows.device
-        orders = torch.zeros(
-            len(members), n_batches[0], self.size, dtype=torch.int64, device=device
-        )
+        orders = torch.zeros(len(members), n_batches[0], self.size, dtype=torch.int64)
         # One call for all: a slice of a tensor takes as long as a step of a small net.
         drawn = torch.cat([member.draw_order() for member in members])
         orders.view(-1).index_copy_(0, self.places, drawn)
+        orders = orders.to(device, non_blocking=device.type == "cuda")
         index, labels = (orders + first for first in self.first)
         labels = self.labels[labels]
         rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
