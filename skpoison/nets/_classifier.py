@@ -35,7 +35,7 @@ from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_
 from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
 from ._overrides import replaces
-from ._parameter_checks import check_parameters, check_row_shape
+from ._parameter_checks import check_device, check_dtypes, check_parameters, check_row_shape
 from ._random import local_seed
 from ._steps import chain_step, check_logits, is_bare_sgd, is_patched, plain_step
 
@@ -762,6 +762,7 @@ class NetClassifier(NeuralNetClassifier):
 
     def initialize(self):
         """Make new, untrained components, as skorch does."""
+        check_device(self.device)
         self._make_generator()
         # skorch empties the history in place. A fit that fails could not restore it.
         if self.initialized_:
@@ -797,6 +798,7 @@ class NetClassifier(NeuralNetClassifier):
                 "`module` must return a torch.nn.Module with parameters, got "
                 f"{type(self.module_).__name__}"
             )
+        check_dtypes(self.module_, self.device)
         return self
 
     def check_data(self, X, y=None):

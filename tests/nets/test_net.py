@@ -442,14 +442,6 @@ def test_pickling_keeps_everything(digits):
     assert_same_weights(net.fit(X, y), small_net().fit(X, y))
 
 
-def test_unavailable_device_is_refused(digits):
-    if torch.cuda.is_available():
-        small_net(device="cuda").fit(*digits)
-        return
-    with pytest.raises(ValueError, match="`device` must be available, got 'cuda' without CUDA"):
-        small_net(device="cuda").fit(*digits)
-
-
 def test_batches_cover_every_row_once():
     data = Dataset(torch.arange(20.0).reshape(10, 2), torch.arange(10))
     generator = torch.Generator().manual_seed(0)
