@@ -19,6 +19,7 @@ from skorch.utils import is_dataset, noop, to_device, to_numpy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from .._deterministic import deterministic
 from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
@@ -331,7 +332,7 @@ class NetClassifier(NeuralNetClassifier):
             raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
         # A copy, because a module may write into its input.
         X = X.to(parameter.device, parameter.dtype, copy=True)
-        with full_precision(self.device_):
+        with full_precision(self.device_), deterministic(self.device_):
             output = self.module_(X.reshape(len(X), *shape))
         output = output[0] if isinstance(output, tuple) else output
         is_binary = isinstance(getattr(self, "criterion_", None), nn.BCEWithLogitsLoss)
@@ -377,8 +378,8 @@ class NetClassifier(NeuralNetClassifier):
         -------
         self : NetClassifier
         """
-        X, y = training.X, training.y
-        with local_seed(training.seed, self.device), full_precision(self.device):
+        X, y, device = training.X, training.y, self.device
+        with local_seed(training.seed, device), full_precision(device), deterministic(device):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)
@@ -683,7 +684,7 @@ class NetClassifier(NeuralNetClassifier):
         if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
             X = check_rows(self, X, reset=self._knows_no_shape())
             X = self._make_dataset(X, None, [self.iterator_valid])
-        with full_precision(self.device_):
+        with full_precision(self.device_), deterministic(self.device_):
             proba = super().predict_proba(X)
         # The one output of a binary criterion has an axis of its own.
         return proba[..., 0] if proba.ndim == 3 and proba.shape[1:] == (2, 1) else proba

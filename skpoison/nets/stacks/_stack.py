@@ -9,6 +9,7 @@ from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from ..._deterministic import deterministic
 from .._callbacks import StopTraining, only_time
 from .._cuda import GraphedStep, full_precision
 from .._linear_chains import ALIGNED, cross_entropy, descend
@@ -116,7 +117,7 @@ class Stack:
 
     def train(self):
         """Train all members to their end."""
-        with full_precision(self.rows.device):
+        with full_precision(self.rows.device), deterministic(self.rows.device):
             self._train()
 
     def _train(self):
