@@ -113,9 +113,11 @@ class NetClassifier(NeuralNetClassifier):
         Epochs without improvement after which early stopping ends the training.
     device : {"auto"}, str or torch.device, default="auto"
         Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
-        unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
+        unless ``torch.backends.cuda.matmul.allow_tf32`` is set, and with deterministic kernels: the
+        same seed gives the same bits on one kind of GPU. Torch warns of an operation without one.
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, order of the batches, dropout and hold-out.
+        Seeds initialisation, order of the batches, dropout and hold-out. On a device whose random
+        numbers torch cannot seed, drawing them is an error.
     verbose : int, default=0
         Whether to print a line an epoch.
     **kwargs
