@@ -11,11 +11,22 @@ from typing import NamedTuple
 
 import torch
 
-# Torch before 2.10 refuses matrix products in deterministic mode unless this variable has such a
-# value. It looks at each product, so that we can set it late. The products themselves have a fixed
-# order since torch gives each stream its own workspace: https://github.com/pytorch/pytorch/pull/161749
-_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 _WARN = 1
+
+
+def _prepare_products():
+    """Let torch before 2.10 take matrix products for deterministic, as they are in later versions.
+
+    It reads this variable at the first product of the process on a GPU. If the variable says
+    something else, torch refuses products in deterministic mode. Their order is fixed anyway, since
+    torch gives each stream a workspace of its own:
+    https://github.com/pytorch/pytorch/pull/161749
+    """
+    if torch.version.cuda is not None and torch.__version__ < (2, 10):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+_prepare_products()
 
 
 class _Switches(NamedTuple):
@@ -73,8 +84,6 @@ def deterministic(device):
     with _CHANGING:
         _OUTSIDE.append(_OUTSIDE[0] if _OUTSIDE else _Switches.read())
         _OUTSIDE[0].made_deterministic().write()
-        if torch.__version__ < (2, 10):
-            os.environ.setdefault(*_WORKSPACE)
     try:
         yield
     finally:

@@ -25,8 +25,8 @@ class TensorBatches:
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        A skorch ``Dataset`` of tensors, or a ``Subset`` of one, is sliced; any other is left to a
-        ``DataLoader`` with the same arguments.
+        A skorch ``Dataset`` of tensors, or a ``Subset`` of one, is sliced; any other, and one of a
+        subclass, is left to a ``DataLoader`` with the same arguments.
     batch_size : int, default=128
         Rows in a batch.
     shuffle : bool, default=False
@@ -108,7 +108,7 @@ def _as_tensors(dataset):
 
     The rows are indices on the CPU; None stands for all rows of the tensors.
     """
-    if isinstance(dataset, Subset):
+    if type(dataset) is Subset:
         found = _as_tensors(dataset.dataset)
         if found is None:
             return None

@@ -60,7 +60,8 @@ class Training:
     Attributes
     ----------
     X : Dataset
-        Training rows and labels on the device, or what `fit` was given as a Dataset.
+        Training rows and labels, on the device unless a DataLoader reads them, or what `fit` was
+        given as a Dataset.
     y : None, or what `fit` was given beside a Dataset
         The labels are inside the Dataset. skorch's loops expect a second argument anyway.
     seed : int

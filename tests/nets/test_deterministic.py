@@ -1,12 +1,14 @@
 """Torch's switches for deterministic kernels: on in a block for CUDA, and then as they were."""
 
 import itertools
+import os
 import threading
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
-from skpoison._deterministic import deterministic
+from skpoison._deterministic import _prepare_products, deterministic
 
 # No test computes on CUDA: the switches exist without it too.
 
@@ -75,3 +77,23 @@ def test_the_last_of_several_threads_puts_the_switches_back():
     thread.join()
     assert inside[0][:2] == (1, False)
     assert switches() == own
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "given", "expected"),
+    [
+        ("2.9.1+cu126", "12.6", None, ":4096:8"),
+        ("2.4.0", "12.1", ":16:8", ":16:8"),
+        ("2.10.0+cu128", "12.8", None, None),
+        ("2.9.1+cpu", None, None, None),
+    ],
+)
+def test_older_torch_takes_products_for_deterministic(monkeypatch, version, cuda, given, expected):
+    # Fails if such a torch warns at each matrix product on a GPU, or a user's setting is lost.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given or "")
+    if given is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    _prepare_products()
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == expected

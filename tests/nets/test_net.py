@@ -470,3 +470,23 @@ def test_batches_of_a_subset_have_its_rows(rows):
             found = torch.cat([y for _, y in batches]).tolist()
             in_order = sorted if shuffle else list
             assert in_order(found) == in_order(wanted)
+
+
+class Negated(Subset):
+    """A subset that changes its rows."""
+
+    def __getitem__(self, k):
+        X, y = super().__getitem__(k)
+        return -X, y
+
+    def __getitems__(self, places):
+        return [self[k] for k in places]
+
+
+def test_batches_ask_a_subset_that_changes_its_rows():
+    # Fails if rows are taken past the methods of a subclass.
+    data = Dataset(torch.arange(20.0).reshape(10, 2), torch.arange(10))
+    for part in (Negated(data, [4, 2]), Subset(Negated(data, [1, 4, 2]), [1, 2])):
+        ((X, y),) = TensorBatches(part, batch_size=2)
+        assert y.tolist() == [4, 2]
+        assert X.tolist() == [[-8, -9], [-4, -5]]
