@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..._deterministic import deterministic
 from .._batches import TensorBatches
 from .._callbacks import reason_of_callback
 from .._classifier import NetClassifier
@@ -179,7 +180,8 @@ def reason_of_vmap(net, training):
         return torch.func.functional_call(net.module_, parameters, (rows,))
 
     try:
-        torch.func.vmap(forward)(stack, training.X.X[None, :2].clone())
+        with deterministic(net.device_):
+            torch.func.vmap(forward)(stack, training.X.X[None, :2].clone())
     except Exception as error:
         return f"vmap does not take the module: {error}"
     return None
@@ -192,7 +194,7 @@ def reason_of_forward(first, net, training):
     """
     rows = training.X.X[:2]
     parameters = dict(net.module_.named_parameters())
-    with torch.no_grad():
+    with torch.no_grad(), deterministic(net.device_):
         own = net.module_(rows.clone())
         stacked = torch.func.functional_call(first.module_, parameters, (rows.clone(),))
     if isinstance(own, tuple):

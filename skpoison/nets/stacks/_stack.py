@@ -9,10 +9,11 @@ from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from ..._deterministic import deterministic
 from .._callbacks import StopTraining, only_time
+from .._copies import read, send
 from .._cuda import full_precision
 from .._linear_chains import ALIGNED, cross_entropy, descend
-from .._passes import read
 from .._steps import note_step
 from ._graphs import GraphedSteps
 
@@ -41,10 +42,8 @@ class Member:
         self.best_loss = math.inf
 
     def draw_order(self):
-        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,)."""
-        X = self.X.X
-        order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
-        return order[: self.n_batches * self.batch_size]
+        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,) on the CPU."""
+        return self.iterator.draw_order()[: self.n_batches * self.batch_size]
 
     def record(self, loss, seconds):
         """Write the row of the history that skorch and its own callbacks would write."""
@@ -76,9 +75,8 @@ class Stack:
         self._gather_data()
         if self.chain is not None:
             self._align()
-        self.places = self._send(self._places())[0]
+        self.places = self._places()
         self.graphs = GraphedSteps() if self.rows.device.type == "cuda" else None
-        self.rates = self.sent_rates = None
 
     def _gather_data(self):
         """Put all rows into one tensor, shared rows once, and all labels into another."""
@@ -95,11 +93,8 @@ class Stack:
         first_row = torch.tensor([offsets[id(member.X.X)] for member in self.members])
         n_labels = torch.tensor([0] + [len(member.X.y) for member in self.members[:-1]])
         first_label = n_labels.cumsum(0)
-        self.first = [part[:, None, None] for part in self._send(first_row, first_label)]
-
-    def _send(self, *parts):
-        """Copy vectors of integers to the device, all at once."""
-        return torch.cat(parts).to(self.rows.device).split([len(part) for part in parts])
+        first = send([first_row, first_label], self.rows.device)
+        self.first = [part[:, None, None] for part in first]
 
     def _align(self):
         """Align the matrices of each net with lines of the cache, at every place in the stack.
@@ -128,7 +123,7 @@ class Stack:
 
     def train(self):
         """Train all members to their end."""
-        with full_precision(self.rows.device):
+        with full_precision(self.rows.device), deterministic(self.rows.device):
             self._train()
 
     def _train(self):
@@ -140,7 +135,7 @@ class Stack:
                 if not member.is_quiet:
                     member.net.notify("on_epoch_begin", **member.epoch_data)
             losses, passes = self._run_epoch(), self._validate()
-            # The only copy from the device in an epoch.
+            # The only copy from the device in an epoch; the only one to it is in `_run_epoch`.
             [losses], *values = read([[losses], *(part.tensors for part in passes.values())])
             values = dict(zip(passes, values, strict=True))
             stopped = []
@@ -164,15 +159,14 @@ class Stack:
         members = self.members
         n_batches = [member.n_batches for member in members]
         device = self.rows.device
-        orders = torch.zeros(
-            len(members), n_batches[0], self.size, dtype=torch.int64, device=device
-        )
+        orders = torch.zeros(len(members), n_batches[0], self.size, dtype=torch.int64)
         # One call for all: a slice of a tensor takes as long as a step of a small net.
         drawn = torch.cat([member.draw_order() for member in members])
         orders.view(-1).index_copy_(0, self.places, drawn)
+        rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
+        orders, rates = send([orders, torch.tensor(rates, dtype=self.rows.dtype)], device)
         index, labels = (orders + first for first in self.first)
         labels = self.labels[labels]
-        rates = self._rates()
         losses = torch.zeros(len(members), n_batches[0], device=device, dtype=self.rows.dtype)
         active = len(members)
         for t in range(n_batches[0]):
@@ -181,14 +175,6 @@ class Stack:
             inputs = index[:active, t], labels[:active, t], rates[:active]
             losses[:active, t] = self._take_step(*inputs)
         return losses
-
-    def _rates(self):
-        """Return the learning rates of the members, sent to the device when they change."""
-        rates = [member.net.optimizer_.param_groups[0]["lr"] for member in self.members]
-        if rates != self.sent_rates:
-            self.sent_rates = rates
-            self.rates = torch.tensor(rates, dtype=self.rows.dtype, device=self.rows.device)
-        return self.rates
 
     def _take_step(self, *inputs):
         if self.graphs is None:
@@ -308,11 +294,11 @@ class Stack:
     def _keep(self, stay):
         """Keep the members at these places only."""
         self.members = [self.members[k] for k in stay]
-        self.sent_rates = [self.sent_rates[k] for k in stay]
-        places, self.places = self._send(torch.tensor(stay), self._places())
-        self.first = [part.index_select(0, places) for part in self.first]
-        self.rates = self.rates.index_select(0, places)
+        self.places = self._places()
+        # Not by an index, which would have to be copied to the device.
+        self.first = [torch.stack([part[k] for k in stay]) for part in self.first]
         for tensors in (self.parameters, self.velocity):
-            tensors.update({name: x.index_select(0, places) for name, x in tensors.items()})
+            for name, value in tensors.items():
+                tensors[name] = torch.stack([value[k] for k in stay])
         if self.graphs is not None:
             self.graphs.forget()
