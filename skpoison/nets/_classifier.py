@@ -18,6 +18,7 @@ from skorch.utils import is_dataset, noop, to_numpy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from .._switches import full_precision
 from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
@@ -31,7 +32,6 @@ from ._callbacks import (
     recorders,
 )
 from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
-from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
 from ._overrides import replaces
 from ._parameter_checks import check_parameters, check_row_shape

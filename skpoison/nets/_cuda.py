@@ -1,28 +1,8 @@
-"""For CUDA only: full precision, and training steps captured as graphs."""
-
-from contextlib import contextmanager
+"""For CUDA only: training steps captured as graphs."""
 
 import torch
 
 from .._warnings import warn_caller
-
-
-@contextmanager
-def full_precision(device):
-    """Compute convolutions on CUDA with the precision of matrix products, and restore the setting.
-
-    By default, PyTorch rounds the inputs of convolutions to TF32 (10 bits), but not those of matrix
-    products. Set ``torch.backends.cuda.matmul.allow_tf32 = True`` to round both.
-    """
-    if not str(device).startswith("cuda"):
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 class GraphedStep:

@@ -9,8 +9,9 @@ from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from ..._switches import full_precision
 from .._callbacks import StopTraining, only_time
-from .._cuda import GraphedStep, full_precision
+from .._cuda import GraphedStep
 from .._linear_chains import ALIGNED, cross_entropy, descend
 from .._steps import note_step
 
