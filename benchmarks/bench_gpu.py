@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 from skpoison import MnistConvNet, NetClassifier, fetch_mnist, fit_many
+from skpoison._switches import full_precision
 
 SIZES = {
     "full": {"n_nets": 100, "wide": 100_000, "block": 2**28, "square": 8192, "repeats": 50},
@@ -81,7 +82,8 @@ def step_against_floor(width=size["wide"], batch_size=128, repeats=size["repeats
     training = net.begin_training(X[:batch_size], y[:batch_size])
     step = net.training_step()
     batch = next(iter(net.get_iterator(training.X, training=True)))
-    seconds = timed(lambda: step(batch), repeats)
+    with full_precision(args.device):
+        seconds = timed(lambda: step(batch), repeats)
     n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
     block = torch.empty(size["block"], device=args.device)
     bandwidth = 2 * 4 * block.numel() / timed(lambda: block.clone(), repeats)

@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from .._deterministic import deterministic
+from .._switches import full_precision
 from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
@@ -34,7 +35,6 @@ from ._callbacks import (
 )
 from ._copies import read
 from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
-from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
 from ._memory import memory_in_words
 from ._overrides import replaces

@@ -183,7 +183,7 @@ def test_without_memory_for_one_net_an_error_says_what_to_reduce(digits, many):
 
 def test_data_that_do_not_fit_are_named(digits, monkeypatch):
     # Fails if only steps are told of in words.
-    def refuse(self, X, y):
+    def refuse(self, *args):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     monkeypatch.setattr(NetClassifier, "_make_dataset", refuse)

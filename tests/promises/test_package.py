@@ -18,6 +18,7 @@ FOUNDATION = {
         "_deterministic",
         "_intervals",
         "_seeding",
+        "_switches",
         "_threads",
         "_typing",
         "_validation",
@@ -30,6 +31,7 @@ FOUNDATION = {
 OURS = {
     "_intervals": set(),
     "_deterministic": set(),
+    "_switches": set(),
     "_threads": {"_validation"},
     "_warnings": set(),
     "_validation": set(),
@@ -48,6 +50,7 @@ OURS = {
 OTHERS = {
     "_intervals": {"numpy", "scipy"},
     "_deterministic": {"torch"},
+    "_switches": {"torch"},
     "_threads": {"threadpoolctl", "torch"},
     "_warnings": set(),
     "_validation": {"numpy", "sklearn"},

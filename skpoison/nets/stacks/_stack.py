@@ -10,9 +10,9 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from ..._deterministic import deterministic
+from ..._switches import full_precision
 from .._callbacks import StopTraining, only_time
 from .._copies import read, send
-from .._cuda import full_precision
 from .._linear_chains import ALIGNED, cross_entropy, descend
 from .._steps import note_step
 from ._graphs import GraphedSteps
