@@ -4,6 +4,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
+from .._switches import full_precision
 from .._threads import limit_threads
 from .._typing import Classifier, Seed
 from .._validation import (
@@ -205,10 +206,11 @@ class GradientMatching(BaseFeatureAttack):
             values = torch.tensor(values, dtype=dtype, device=device)
             return values, torch.tensor(codes, device=device)
 
-        aim = slopes.total(*put(rows, wanted))
         delta = np.zeros(X.shape, dtype=np.result_type(X.dtype, np.float32))
         box = self._box(X)
-        delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
+        with full_precision(device):
+            aim = slopes.total(*put(rows, wanted))
+            delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
         if size and self.budget and not self.n_iter_:
             warn_caller(
                 "GradientMatching changed nothing: the gradients of `surrogate` do not depend on "

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from .._switches import full_precision
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
@@ -186,7 +187,10 @@ class CleanLabelPGA(BaseFeatureAttack):
         folder = Path(out.filename).parent if getattr(out, "filename", None) else None
         with tempfile.TemporaryFile(dir=folder) as file:
             scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
-            self._perturb_in_place(objective, *(DeviceRows(a, device) for a in (X, out, scratch)))
+            with full_precision(device):
+                self._perturb_in_place(
+                    objective, *(DeviceRows(a, device) for a in (X, out, scratch))
+                )
         for part in parts_of(len(X)):
             out[part] += X[part]
         self._finish(X, out)
@@ -197,7 +201,10 @@ class CleanLabelPGA(BaseFeatureAttack):
         dtype = torch.float64 if X.dtype == np.float64 else torch.float32
         rows = torch.tensor(X, dtype=dtype, device=device)
         delta, scratch = torch.empty_like(rows), torch.empty_like(rows)
-        self._perturb_in_place(objective, *(DeviceRows(t, device) for t in (rows, delta, scratch)))
+        with full_precision(device):
+            self._perturb_in_place(
+                objective, *(DeviceRows(t, device) for t in (rows, delta, scratch))
+            )
         return delta.cpu().numpy()
 
     def _fit_objective(self, X, y, random_state):

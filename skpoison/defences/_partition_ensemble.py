@@ -1,7 +1,6 @@
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.dummy import DummyClassifier
@@ -12,8 +11,8 @@ from .._seeding import seed_estimator
 from .._threads import limit_threads, one_thread
 from .._typing import Array, Classifier, Seed
 from .._validation import check_bool, check_int, check_labels, check_rows, unchanged_by
-from ..nets import NetClassifier
 from ..nets.stacks import fit_independent, is_independent_in_a_stack
+from ._nets_labels import labels_by_net
 from ._partitions import seed_of, split_by_content, without_signed_zeros
 from ._votes import certified_radius
 
@@ -41,6 +40,8 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Whether to train clones of a `NetClassifier` together (as `skpoison.nets.fit_many` does),
         which is faster. This is done only on the CPU, for chains of linear layers and ReLUs. The
         rounding of other nets may depend on the nets beside them, so they are trained one by one.
+        So are nets on a GPU: its library of matrix products may choose another algorithm for
+        another number of nets.
     random_state : int, RandomState instance or None, default=None
         A number is drawn from it. This number and the content of a partition seed every
         `random_state` in the clone that is trained on the partition.
@@ -204,11 +205,12 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         # All members predict a few rows at a time, so that these stay in the cache.
         for start in range(0, len(X), MAX_ROWS):
             part = X[start : start + MAX_ROWS]
-            tensor = torch.tensor(part)
+            labels_of = labels_by_net(self.estimators_, part)
             rows = np.arange(start, start + len(part))
             for member in self.estimators_:
                 if member is not None:
-                    labels = np.asarray(_predict(member, part, tensor))
+                    labels = labels_of.get(id(member))
+                    labels = np.asarray(member.predict(part)) if labels is None else labels
                     # What counts must not depend on the labels of other partitions.
                     own = np.isin(labels, member.classes_)
                     votes[rows[own], np.searchsorted(self.classes_, labels[own])] += 1
@@ -268,11 +270,3 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "partition_sizes_")
-
-
-def _predict(member, X, tensor):
-    """Predict the labels of rows. A plain net takes them at once, not in its small batches."""
-    if type(member) is not NetClassifier or np.abs(X).max() > np.finfo(np.float32).max:
-        return member.predict(X)
-    with torch.no_grad():
-        return member.classes_[member.logits(tensor).argmax(dim=1).cpu().numpy()]

@@ -19,11 +19,14 @@ class TensorBatches:
     Replaces `torch.utils.data.DataLoader` as skorch's ``iterator_train`` or ``iterator_valid``. A
     DataLoader makes one Python call for each row; this makes one for each batch.
 
+    A batch lies where the rows of the dataset lie. The order of the rows is drawn on the CPU, so
+    that it is the same for rows on any device, and is copied to the rows once a pass.
+
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        A skorch ``Dataset`` of tensors, or a ``Subset`` of one, is sliced; any other is left to a
-        ``DataLoader`` with the same arguments.
+        A skorch ``Dataset`` of tensors, or a ``Subset`` of one, is sliced; any other, and one of a
+        subclass, is left to a ``DataLoader`` with the same arguments.
     batch_size : int, default=128
         Rows in a batch.
     shuffle : bool, default=False
@@ -31,7 +34,7 @@ class TensorBatches:
     drop_last : bool, default=False
         Whether to leave out a last batch that is smaller, unless it is the only one.
     generator : torch.Generator, default=None
-        Where the orders come from, on the device of the data.
+        Where the orders come from, a generator on the CPU.
 
     Examples
     --------
@@ -56,21 +59,33 @@ class TensorBatches:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self):
-        tensors = _as_tensors(self.dataset)
-        if tensors is None:
+        found = _as_tensors(self.dataset)
+        if found is None:
             yield from self._loader()
             return
-        X, y = tensors
-        order = None
+        X, y, order = found
         if self.shuffle:
-            order = torch.randperm(len(X), generator=self.generator, device=X.device)
+            drawn = self.draw_order()
+            order = drawn if order is None else order[drawn]
+        if order is not None:
+            of_X = _copied_to(order, X.device)
+            of_y = of_X if y.device == X.device else _copied_to(order, y.device)
         for k in range(len(self)):
             rows = slice(k * self.batch_size, (k + 1) * self.batch_size)
             # Copies, also of slices: a module may write into its input.
             if order is None:
                 yield X[rows].clone(), y[rows]
             else:
-                yield X.index_select(0, order[rows]), y.index_select(0, order[rows])
+                yield X.index_select(0, of_X[rows]), y.index_select(0, of_y[rows])
+
+    def draw_order(self):
+        """Draw an order of all rows, as indices on the CPU."""
+        return torch.randperm(len(self.dataset), generator=self.generator)
+
+    def lies_on(self, device):
+        """Whether all batches are known to lie on a device: slices of tensors there."""
+        found = _as_tensors(self.dataset)
+        return found is not None and all(part.device == device for part in found[:2])
 
     def _loader(self):
         return DataLoader(
@@ -82,19 +97,29 @@ class TensorBatches:
         )
 
 
+def _copied_to(order, device):
+    """Copy indices to a device."""
+    # CUDA reads ordinary memory before the call returns, and does not wait for earlier work.
+    return order.to(device, non_blocking=device.type == "cuda")
+
+
 def _as_tensors(dataset):
-    """The tensors (X, y) of a dataset that holds them, else None."""
-    if isinstance(dataset, Subset):
-        tensors = _as_tensors(dataset.dataset)
-        if tensors is None:
+    """Return the tensors X and y of a dataset that holds them, and its rows; else None.
+
+    The rows are indices on the CPU; None stands for all rows of the tensors.
+    """
+    if type(dataset) is Subset:
+        found = _as_tensors(dataset.dataset)
+        if found is None:
             return None
-        rows = torch.as_tensor(dataset.indices, device=tensors[0].device)
-        return tuple(tensor[rows] for tensor in tensors)
+        X, y, rows = found
+        rows = torch.arange(len(X)) if rows is None else rows
+        return X, y, rows[torch.as_tensor(dataset.indices)]
     if type(dataset) is Dataset and isinstance(dataset.X, torch.Tensor):
         y = dataset.y
         if y is None:
             # skorch's loops unpack pairs (X, y). Without labels we only predict: nobody reads y.
             y = torch.zeros(len(dataset.X), dtype=torch.int64, device=dataset.X.device)
         if isinstance(y, torch.Tensor):
-            return dataset.X, y
+            return dataset.X, y, None
     return None

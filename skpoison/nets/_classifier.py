@@ -3,6 +3,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +15,12 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, EpochTimer
 from skorch.dataset import Dataset, get_len
-from skorch.utils import is_dataset, noop, to_numpy
+from skorch.utils import is_dataset, noop, to_device, to_numpy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from .._deterministic import deterministic
+from .._switches import full_precision
 from .._threads import limit_threads
 from .._typing import Array, Seed
 from .._validation import check_labels, check_rows, encode_labels, unchanged_by
@@ -30,11 +33,13 @@ from ._callbacks import (
     reason_of_callback,
     recorders,
 )
+from ._copies import read
 from ._criteria import check_probabilities, for_criterion, nonlinearity_of, two_logits
-from ._cuda import full_precision
 from ._linear_chains import linear_chain_of
+from ._memory import memory_in_words
 from ._overrides import replaces
-from ._parameter_checks import check_parameters, check_row_shape
+from ._parameter_checks import check_device, check_dtypes, check_parameters, check_row_shape
+from ._passes import Pass
 from ._random import local_seed
 from ._steps import chain_step, check_logits, is_bare_sgd, is_patched, plain_step
 
@@ -58,7 +63,8 @@ class Training:
     Attributes
     ----------
     X : Dataset
-        Training rows and labels on the device, or what `fit` was given as a Dataset.
+        Training rows and labels, on the device unless a DataLoader reads them, or what `fit` was
+        given as a Dataset.
     y : None, or what `fit` was given beside a Dataset
         The labels are inside the Dataset. skorch's loops expect a second argument anyway.
     seed : int
@@ -111,9 +117,11 @@ class NetClassifier(NeuralNetClassifier):
         Epochs without improvement after which early stopping ends the training.
     device : {"auto"}, str or torch.device, default="auto"
         Where to compute; "auto" is CUDA if the machine has it. CUDA computes in full float32 too,
-        unless ``torch.backends.cuda.matmul.allow_tf32`` is set.
+        unless ``torch.backends.cuda.matmul.allow_tf32`` is set, and with deterministic kernels: the
+        same seed gives the same bits on one kind of GPU. Torch warns of an operation without one.
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, order of the batches, dropout and hold-out.
+        Seeds initialisation, order of the batches, dropout and hold-out. On a device whose random
+        numbers torch cannot seed, drawing them is an error.
     verbose : int, default=0
         Whether to print a line an epoch.
     **kwargs
@@ -154,6 +162,9 @@ class NetClassifier(NeuralNetClassifier):
     _from_arrays_ = False
     # Whether the labels that the module learns are indices into `classes_`.
     _encodes_labels_ = False
+    # Passes over data whose numbers are still on the device, and whether skorch's loop runs.
+    _unread_: tuple[Pass, ...] = ()
+    _is_in_loop_ = False
 
     def __init__(
         self,
@@ -330,7 +341,7 @@ class NetClassifier(NeuralNetClassifier):
             raise ValueError(f"X must have rows of shape {shape}, got {tuple(X.shape[1:])}")
         # A copy, because a module may write into its input.
         X = X.to(parameter.device, parameter.dtype, copy=True)
-        with full_precision(self.device_):
+        with full_precision(self.device_), deterministic(self.device_):
             output = self.module_(X.reshape(len(X), *shape))
         output = output[0] if isinstance(output, tuple) else output
         is_binary = isinstance(getattr(self, "criterion_", None), nn.BCEWithLogitsLoss)
@@ -376,8 +387,9 @@ class NetClassifier(NeuralNetClassifier):
         -------
         self : NetClassifier
         """
-        X, y = training.X, training.y
-        with local_seed(training.seed, self.device), full_precision(self.device):
+        X, y, device = training.X, training.y, self.device
+        seeded, full = local_seed(training.seed, device), full_precision(device)
+        with seeded, full, deterministic(device), memory_in_words(self):
             self.notify("on_train_begin", X=X, y=y)
             try:
                 self.fit_loop(X, y, **fit_params)
@@ -413,6 +425,67 @@ class NetClassifier(NeuralNetClassifier):
             Number of batches.
         """
         self._record_loss("train", loss, n_batches)
+
+    def run_validation(self, iterator: Any) -> Pass | None:
+        """Measure loss and accuracy on validation data; `record_pass` puts them into the history.
+
+        Parameters
+        ----------
+        iterator : iterable of batches (X, y)
+            What `get_iterator` returned for the data.
+
+        Returns
+        -------
+        measured : Pass or None
+            None if skorch's own loop ran, which fills the history itself.
+        """
+        if not self._has_short_epochs(iterator):
+            super().run_single_epoch(iterator, False, "valid", self.validation_step)
+            return None
+        return self._run_pass(iterator, False, "valid", self.validation_step, {})
+
+    def record_pass(self, measured: Pass, values: list[Any]) -> None:
+        """Add what a pass over data measured to the history.
+
+        Parameters
+        ----------
+        measured : Pass
+            The pass.
+        values : list
+            The values of its tensors.
+        """
+        losses, sizes, prefix = values[0], measured.sizes, measured.prefix
+        if measured.keeps_batches:
+            self.history[-1]["batches"].extend(
+                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+                for loss, size in zip(losses, sizes, strict=True)
+            )
+        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
+        if len(values) > 1:
+            accuracy = values[1] / sum(sizes)
+            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
+            self.history.record(f"{prefix}_acc", accuracy)
+            self.history.record(f"{prefix}_acc_best", accuracy > best)
+
+    def remember_start(self) -> Callable[[], None]:
+        """Keep what a training changes, on the CPU.
+
+        Returns
+        -------
+        restart : callable
+            Without arguments. It makes this net again what it is now, after `begin_training`.
+        """
+        weights = {k: v.detach().to("cpu", copy=True) for k, v in self.module_.state_dict().items()}
+        optimizer = copy.deepcopy(self.optimizer_.state_dict())
+        draws = self._generator_.get_state()
+
+        def restart():
+            self.module_.load_state_dict(weights)
+            self.optimizer_.load_state_dict(optimizer)
+            self._generator_.set_state(draws)
+            self.history.clear()
+
+        return restart
 
     def initialize_for(self, row_shape: tuple[int, ...], classes: Array) -> Self:
         """Make untrained components as `fit` would for such data.
@@ -489,7 +562,8 @@ class NetClassifier(NeuralNetClassifier):
             begin = self._begin_as_given
         elif has_names(X):
             begin = self._begin_with_mapping
-        X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
+        with memory_in_words(self):
+            X, y, validation, seed = begin(X, y, X_val, y_val, reset, classes)
         self._validation_ = validation
         return Training(X, y, seed, validation)
 
@@ -504,8 +578,10 @@ class NetClassifier(NeuralNetClassifier):
             train, held_out = self._split(y)
             validation = X[held_out], y[held_out]
             X, y = X[train], y[train]
-        validation = validation and self._make_dataset(*validation)
-        return self._make_dataset(X, y), None, validation, seed
+        # What a `train_split` holds out is validation data too.
+        readers = [self.iterator_train, *([self.iterator_valid] if self.train_split else [])]
+        validation = validation and self._make_dataset(*validation, [self.iterator_valid])
+        return self._make_dataset(X, y, readers), None, validation, seed
 
     def _begin_with_mapping(self, X, y, X_val, y_val, reset, classes):
         """Check the labels of inputs that the module takes by their names."""
@@ -651,16 +727,21 @@ class NetClassifier(NeuralNetClassifier):
         """Whether the net was initialised without data: the first rows then set its shape."""
         return not hasattr(self, "input_shape_")
 
-    def _make_dataset(self, X, y):
-        """Return a dataset of tensors on the device; copies, as a module may write into them."""
+    def _make_dataset(self, X, y, readers):
+        """Return a dataset of tensors; copies, as a module may write into them.
+
+        They lie on the device if all iterators that read them cut tensors into batches. Any other,
+        such as a DataLoader with workers or pinned memory, reads rows on the CPU.
+        """
         check_row_shape(self, self._module())
         parameter = self._first_parameter()
         is_wider = X.dtype.itemsize > parameter.dtype.itemsize
-        X = torch.tensor(X, dtype=parameter.dtype, device=parameter.device)
+        X = torch.tensor(X, dtype=parameter.dtype)
         if is_wider and not torch.isfinite(X).all():
             raise ValueError(f"X must have values that {parameter.dtype} can hold, got larger ones")
-        if y is not None:
-            y = torch.tensor(y, dtype=torch.int64, device=parameter.device)
+        y = None if y is None else torch.tensor(y, dtype=torch.int64)
+        if all(isinstance(one, type) and issubclass(one, TensorBatches) for one in readers):
+            X, y = X.to(parameter.device), None if y is None else y.to(parameter.device)
         return Dataset(X.reshape(len(X), *self.row_shape()), y)
 
     def _module(self):
@@ -673,8 +754,9 @@ class NetClassifier(NeuralNetClassifier):
     def _predict_proba(self, X):
         self.check_is_fitted()
         if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
-            X = self._make_dataset(check_rows(self, X, reset=self._knows_no_shape()), None)
-        with full_precision(self.device_):
+            X = check_rows(self, X, reset=self._knows_no_shape())
+            X = self._make_dataset(X, None, [self.iterator_valid])
+        with full_precision(self.device_), deterministic(self.device_):
             proba = super().predict_proba(X)
         # The one output of a binary criterion has an axis of its own.
         return proba[..., 0] if proba.ndim == 3 and proba.shape[1:] == (2, 1) else proba
@@ -753,6 +835,7 @@ class NetClassifier(NeuralNetClassifier):
 
     def initialize(self):
         """Make new, untrained components, as skorch does."""
+        check_device(self.device)
         self._make_generator()
         # skorch empties the history in place. A fit that fails could not restore it.
         if self.initialized_:
@@ -788,6 +871,7 @@ class NetClassifier(NeuralNetClassifier):
                 "`module` must return a torch.nn.Module with parameters, got "
                 f"{type(self.module_).__name__}"
             )
+        check_dtypes(self.module_, self.device)
         return self
 
     def check_data(self, X, y=None):
@@ -811,23 +895,38 @@ class NetClassifier(NeuralNetClassifier):
         kwargs.update(self.get_params_for("iterator_train"))
         if kwargs["batch_size"] == -1:
             kwargs["batch_size"] = len(dataset)
-        generator = torch.Generator(self._data_device(dataset)).manual_seed(self._draw_seed())
+        generator = torch.Generator().manual_seed(self._draw_seed())
         return TensorBatches(dataset, generator=generator, **kwargs)
-
-    @staticmethod
-    def _data_device(dataset):
-        return dataset.X.device if isinstance(getattr(dataset, "X", None), torch.Tensor) else "cpu"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run an epoch: skorch's, or a shorter one where nobody can see the difference."""
-        if iterator is None:
-            return
-        if not self._has_short_epochs(iterator):
+        if iterator is None or not self._has_short_epochs(iterator):
+            self._read_passes()
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
+        measured = self._run_pass(iterator, training, prefix, step_fn, fit_params)
+        self._unread_ = (*self._unread_, measured)
+        # In the loop of a fit the validation data follow (None if there are none): one copy from
+        # the device serves both passes.
+        if not (training and self._is_in_loop_):
+            self._read_passes()
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Self:
+        """Run skorch's loop over the epochs, and read losses from the device once in each."""
+        self._is_in_loop_ = True
+        try:
+            return super().fit_loop(*args, **kwargs)
+        finally:
+            del self._is_in_loop_
+            self._read_passes()
+
+    def _run_pass(self, iterator, training, prefix, step_fn, fit_params):
         is_plain = not fit_params and self._has_plain_steps()
         if training and is_plain:
             step_fn = self.training_step()
+            # skorch's step moves its batch to the device; ours takes a batch that lies there.
+            if not iterator.lies_on(self.device_):
+                iterator = map(partial(to_device, device=self.device_), iterator)
         losses, sizes, n_correct = [], [], 0
         for batch in iterator:
             step = step_fn(batch, **fit_params)
@@ -837,19 +936,13 @@ class NetClassifier(NeuralNetClassifier):
                 output = step["y_pred"]
                 output = output[0] if isinstance(output, tuple) else output
                 n_correct += (output.argmax(dim=1) == batch[1].to(output.device)).sum()
-        # We read the losses from the device once, after the last batch.
-        losses = torch.stack(losses).tolist()
-        if not is_plain or self._has_other_callbacks():
-            self.history[-1]["batches"].extend(
-                {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
-                for loss, size in zip(losses, sizes, strict=True)
-            )
-        self._record_loss(prefix, float(np.average(losses, weights=sizes)), len(losses))
-        if not training:
-            accuracy = int(n_correct) / sum(sizes)
-            best = max((row.get("valid_acc", -1) for row in self.history[:-1]), default=-1)
-            self.history.record(f"{prefix}_acc", accuracy)
-            self.history.record(f"{prefix}_acc_best", accuracy > best)
+        tensors = [torch.stack(losses)] if training else [torch.stack(losses), n_correct]
+        return Pass(prefix, sizes, tensors, not is_plain or self._has_other_callbacks())
+
+    def _read_passes(self):
+        passes = vars(self).pop("_unread_", ())
+        for measured, values in zip(passes, read([p.tensors for p in passes]), strict=True):
+            self.record_pass(measured, values)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         """Compute the loss, after a check that the outputs suit the criterion and the classes."""

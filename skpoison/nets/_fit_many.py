@@ -47,6 +47,13 @@ def fit_many(
         If there is not one tuple of data for each net, or a net refuses its data.
     TypeError
         If `nets` holds anything but instances of `NetClassifier`.
+    torch.OutOfMemoryError
+        If the memory of a GPU is too small for a single net.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the forward pass of a module waits for the GPU, so that its steps are no CUDA graph.
 
     Notes
     -----
@@ -55,6 +62,8 @@ def fit_many(
     `LRScheduler`, or a module that has buffers or dropout or that `torch.func.vmap` refuses; nets
     given a Dataset; and nets with a batch that is not full. If there are fewer rows than
     `batch_size`, all of them make one batch; it counts as full if it has at most 64 rows.
+
+    On a GPU, as many nets are trained at a time as fit into its free memory.
 
     Examples
     --------

@@ -141,8 +141,13 @@ def cross_entropy(logits, labels, scale=1.0, n_rows=None):
     scale = scale / n_rows
     log_proba = F.log_softmax(logits, dim=1)
     losses = log_proba.gather(1, labels)[..., :n_rows].mean(dim=(1, 2)).neg_()
-    slope = log_proba.exp_().mul_(scale.reshape(-1, 1, 1))
-    slope.scatter_add_(1, labels, -scale.reshape(-1, 1, 1).expand(labels.shape))
+    scale = scale.reshape(-1, 1, 1)
+    slope = log_proba.exp_().mul_(scale)
+    if slope.device.type == "cuda":
+        # Made deterministic, `scatter_add_` sorts there, and may wait for the GPU.
+        slope.addcmul_(torch.zeros_like(slope).scatter_(1, labels, 1.0), scale, value=-1)
+    else:
+        slope.scatter_add_(1, labels, -scale.expand(labels.shape))
     if n_rows < labels.shape[2]:
         slope[..., n_rows:] = 0
     return losses, slope

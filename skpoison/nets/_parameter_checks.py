@@ -1,4 +1,4 @@
-"""Checks of the parameters of a `NetClassifier`, and of the shape of its rows."""
+"""Checks of the parameters of a `NetClassifier`, of its module and of the shape of its rows."""
 
 import math
 
@@ -27,14 +27,41 @@ def check_parameters(net):
     if not 0 < fraction < 1:
         raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {fraction}")
     check_int(net.n_iter_no_change, "n_iter_no_change", low=1)
+    check_device(net.device)
+
+
+def check_device(device):
+    """Raise unless this machine has a device, and can compute on it."""
     try:
-        device = torch.device(net.device)
-    except (RuntimeError, TypeError) as error:
+        reason = _reason_against(torch.device(device))
+    except Exception as error:  # Each kind of device that is not there has errors of its own.
+        reason = str(error)
+    if reason is not None:
         raise ValueError(
-            f"`device` must be 'auto' or one that torch knows, got {net.device!r}: {error}"
-        ) from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"`device` must be available, got {net.device!r} without CUDA")
+            "`device` must be 'auto' or a device on which this machine can compute, got "
+            f"{device!r}: {reason}"
+        )
+
+
+def _reason_against(device):
+    kind = getattr(torch, device.type, None)
+    if not hasattr(kind, "device_count"):
+        torch.ones(1, device=device).tolist()
+    elif (device.index or 0) >= kind.device_count():
+        return f"it has {kind.device_count()} devices of type {device.type!r}"
+    return None
+
+
+def check_dtypes(module, device):
+    """Raise if a device cannot hold the parameters and buffers of a module."""
+    if torch.device(device).type != "mps":
+        return
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.dtype == torch.float64:
+            raise ValueError(
+                f"`module` must not have float64 on `device` {str(device)!r}, which has no such "
+                f"numbers, got {name!r}"
+            )
 
 
 def check_row_shape(net, module):

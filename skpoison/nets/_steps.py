@@ -95,7 +95,8 @@ def chain_step(module, optimizer, chain, n_classes):
     weight = layers[-1][0]
     # The shape of an output for as many rows as the last layer has inputs.
     check_logits(weight[0].T, n_classes)
-    rates = weight.new_tensor([optimizer.param_groups[0]["lr"]])
+    # Filled on the device: a list would be copied to it.
+    rates = weight.new_full((1,), float(optimizer.param_groups[0]["lr"]))
     note_step(optimizer)
 
     def step(batch):

@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier, fit_many
-from skpoison.nets import _cuda
 from skpoison.nets._linear_chains import descend, linear_chain_of
 from skpoison.nets.stacks import _rules, _stack
 
@@ -194,32 +193,6 @@ def test_a_dataset_is_fitted_alone(digits, capsys):
     fit_many(nets, [(Dataset(rows, codes),)] * 3, verbose=1)
     assert "one by one: the data are a Dataset" in capsys.readouterr().out
     np.testing.assert_array_equal(nets[0].predict(digits[0]), nets[2].predict(digits[0]))
-
-
-def test_steps_on_fixed_memory_are_the_same_steps(digits, monkeypatch):
-    # A CUDA graph repeats a step on the memory it was captured with; here a function does.
-    def capture(self):
-        before = [parameter.clone() for parameter in self.step.__self__.parameters.values()]
-        self.losses = self.step(*self.inputs)
-        after = self.step.__self__.parameters.values()
-        assert all(map(torch.equal, before, after)), "a step at rate 0 changes something"
-        captured.append(self)
-        return lambda: self.losses.copy_(self.step(*self.inputs))
-
-    def fit(module):
-        kwargs = {"max_epochs": 3, "batch_size": 40, "early_stopping": True, "n_iter_no_change": 1}
-        nets = [NetClassifier(module, random_state=k, **kwargs) for k in range(5)]
-        data = [(digits[0][: 300 - 40 * k], digits[1][: 300 - 40 * k]) for k in range(5)]
-        return fit_many(nets, data, fused=True)
-
-    captured = []
-    plain = [fit(module) for module in (MLP, OwnForward)]
-    monkeypatch.setattr(_stack.Stack, "_can_be_graphed", lambda self: True)
-    monkeypatch.setattr(_cuda.GraphedStep, "_capture", capture)
-    for nets, module in zip(plain, (MLP, OwnForward), strict=True):
-        for a, b in zip(nets, fit(module), strict=True):
-            assert all(map(torch.equal, a.module_.parameters(), b.module_.parameters()))
-    assert len(captured) > 2
 
 
 class HeadOnly(NetClassifier):

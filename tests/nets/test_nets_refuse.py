@@ -1,5 +1,7 @@
 """What nets refuse, and in which words."""
 
+import re
+
 import numpy as np
 import scipy.sparse
 import torch
@@ -160,11 +162,14 @@ for name, call, error, words in [
         ValueError,
         r"only labels in `classes_` .* got \[4\]",
     ),
-    (
-        "cuda",
-        lambda: net(device="cuda:99").fit(X, Y),
-        (ValueError, RuntimeError),
-        "99|without CUDA",
+    *(
+        (
+            f"device {device}",
+            lambda device=device: net(device=device).fit(X, Y),
+            ValueError,
+            f"`device` must be 'auto' or a device .* got {re.escape(repr(device))}: ",
+        )
+        for device in ("cuda:99", "cuda:-1", "cpu:1", "meta", "xla", "gpu", "", 99, -1, None, [])
     ),
     ("fit parameter", lambda: net().fit(X, Y, sample_weight=1), TypeError, "'sample_weight'"),
     ("module breaks", lambda: net(module=NoForward).fit(X, Y), ZeroDivisionError, "module broke"),

@@ -14,12 +14,24 @@ import skpoison.testing
 
 ROOT = Path(skpoison.__file__).parent
 FOUNDATION = {
-    *("_intervals", "_seeding", "_threads", "_typing", "_validation", "_version", "_warnings"),
+    *(
+        "_deterministic",
+        "_intervals",
+        "_seeding",
+        "_switches",
+        "_threads",
+        "_typing",
+        "_validation",
+        "_version",
+        "_warnings",
+    ),
 }
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
     "_intervals": set(),
+    "_deterministic": set(),
+    "_switches": set(),
     "_threads": {"_validation"},
     "_warnings": set(),
     "_validation": set(),
@@ -37,6 +49,8 @@ OURS = {
 }
 OTHERS = {
     "_intervals": {"numpy", "scipy"},
+    "_deterministic": {"torch"},
+    "_switches": {"torch"},
     "_threads": {"threadpoolctl", "torch"},
     "_warnings": set(),
     "_validation": {"numpy", "sklearn"},

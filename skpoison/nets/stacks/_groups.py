@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import deque
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from skorch.utils import is_dataset
 from ..._validation import check_choice
 from .._batches import has_names
 from .._classifier import NetClassifier
+from ._memory import free_bytes, most_that_fit
 from ._rules import (
     architecture,
     most_nets,
@@ -22,6 +24,8 @@ from ._rules import (
     reason_of_vmap,
 )
 from ._stack import Member, Stack
+
+NO_ROOM = "the memory of the GPU has no room for a stack"
 
 
 def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
@@ -46,61 +50,138 @@ def fit_stacked(nets, data, fused, verbose=0, reason_of=lambda net: None):
     fused = bool(fused) if isinstance(fused, np.bool_) else fused
     if not isinstance(fused, bool):
         check_choice(fused, "fused", ("auto",))
-    groups, alone, shared, waiting = {}, {}, {}, {}
-    seen = set()
-    try:
-        for net, part in zip(nets, data, strict=True):
-            reason = "`fused` is False" if fused is False else reason_of_settings(net)
+    todo, seen = deque(zip(nets, data, strict=True)), set()
+    while todo:
+        _Round(fused, verbose, reason_of, seen).train(todo)
+    return nets
+
+
+class _Round:
+    """Nets that are trained at a time. On a GPU their data take up to half of the free memory.
+
+    Parameters
+    ----------
+    fused, verbose, reason_of
+        As in `fit_stacked`.
+    seen : set
+        Identities of the callbacks of all nets so far.
+    """
+
+    def __init__(self, fused, verbose, reason_of, seen):
+        self.fused = fused
+        self.verbose = verbose
+        self.reason_of = reason_of
+        self.seen = seen
+        self.groups = {}  # Lists of (net, training), by architecture.
+        self.alone = {}  # Lists of (function that trains a net, its arguments), by reason.
+        self.shared = {}
+        self.held = {}  # Bytes of the rows and of the nets that have begun, by identity.
+        self.room = {}  # Bytes that each device had for this round.
+        self.waiting = {}  # Nets that have begun, with what they were before.
+
+    def train(self, todo):
+        """Take nets from the left of `todo`, a deque of (net, data), and train them."""
+        try:
+            self._begin_some(todo)
+            for group in self.groups.values():
+                self._train_group(group)
+            for reason, runs in self.alone.items():
+                if self.verbose:
+                    print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
+                for run, arguments in runs:
+                    run(*arguments)
+                    self.waiting.pop(id(run.__self__), None)
+        except BaseException:
+            # Nets that have begun and were not trained get their former state back.
+            for net, before in self.waiting.values():
+                net.__dict__.clear()
+                net.__dict__.update(before)
+            raise
+
+    def _begin_some(self, todo):
+        while todo:
+            net, part = todo.popleft()
+            reason = "`fused` is False" if self.fused is False else reason_of_settings(net)
             if reason is None and is_dataset(part[0]):
                 reason = "the data are a Dataset"
             if reason is None and has_names(part[0]):
                 reason = "the data are a dict"
             if reason is not None:
-                alone.setdefault(reason, []).append((net.fit, part))
+                self.alone.setdefault(reason, []).append((net.fit, part))
                 continue
-            waiting[id(net)] = net, dict(vars(net))
-            training = net.begin_training(*part)
-            rows = training.X
-            _share(rows, (id(part[0]), net.input_shape_), shared)
-            reason = (
-                reason_of_callbacks(net, seen)
-                or reason_of_module(net)
-                or reason_of_batches(net, len(rows))
-                or reason_of(net)
-            )
-            if reason is None:
-                groups.setdefault(architecture(net, len(rows)), []).append((net, training))
+            self._begin(net, part)
+            held = sum(self.held.values())
+            if net.device_ not in self.room:
+                self.room[net.device_] = held + free_bytes(net.device_)
+            # The stacks need room for copies.
+            if held > self.room[net.device_] / 2:
+                return
+
+    def _begin(self, net, part):
+        self.waiting[id(net)] = net, dict(vars(net))
+        training = net.begin_training(*part)
+        rows = training.X
+        _share(rows, (id(part[0]), net.input_shape_), self.shared)
+        self.held[id(rows.X)] = rows.X.nbytes
+        self.held[id(net)] = sum(p.nbytes for p in net.module_.parameters())
+        reason = (
+            reason_of_callbacks(net, self.seen)
+            or reason_of_module(net)
+            or reason_of_batches(net, len(rows))
+            or self.reason_of(net)
+        )
+        if reason is None:
+            self.groups.setdefault(architecture(net, len(rows)), []).append((net, training))
+        else:
+            self.alone.setdefault(reason, []).append((net.run_training, (training,)))
+
+    def _train_group(self, group):
+        first, training = group[0]
+        n_rows = len(training.X)
+        reason = reason_of_size(first, len(group), n_rows) if self.fused == "auto" else None
+        reason = reason or reason_of_vmap(first, training)
+        most = math.inf
+        if reason is None:
+            free = self.room[first.device_] - sum(self.held.values())
+            most = min(most_nets(first, n_rows), most_that_fit(group, free))
+            reason = NO_ROOM if most < min(len(group), 2) else None
+        members = []
+        for net, training in group:
+            own = reason or reason_of_forward(first, net, training)
+            if own is None:
+                members.append(Member(net, training))
             else:
-                alone.setdefault(reason, []).append((net.run_training, (training,)))
-        for group in groups.values():
-            first, training = group[0]
-            n_rows = len(training.X)
-            reason = reason_of_size(first, len(group), n_rows) if fused == "auto" else None
-            reason = reason or reason_of_vmap(first, training)
-            members = []
-            for net, training in group:
-                own = reason or reason_of_forward(first, net, training)
-                if own is None:
-                    members.append(Member(net, training))
-                else:
-                    alone.setdefault(own, []).append((net.run_training, (training,)))
-            for stack in cut(members, most_nets(first, n_rows)):
-                Stack(stack).train()
-                for member in stack:
-                    waiting.pop(id(member.net))
-        for reason, runs in alone.items():
-            if verbose:
-                print(f"{len(runs)} nets are fitted one by one: {reason}")  # noqa: T201
-            for run, arguments in runs:
-                run(*arguments)
-                waiting.pop(id(run.__self__), None)
-    except BaseException:
-        # Nets that have begun and were not trained get their former state back.
-        for net, before in waiting.values():
-            net.__dict__.clear()
-            net.__dict__.update(before)
-        raise
-    return nets
+                self.alone.setdefault(own, []).append((net.run_training, (training,)))
+        stacks = cut(members, most)
+        while stacks:
+            members = stacks.pop(0)
+            left = _left_by(members)
+            for member in members:
+                if member.is_trained:
+                    self.waiting.pop(id(member.net))
+            for member in left:
+                member.restart()
+            if len(left) == 1:
+                # Alone a net needs less memory than in a stack.
+                run = left[0].net.run_training, (left[0].training,)
+                self.alone.setdefault(NO_ROOM, []).append(run)
+            elif left:
+                left = [Member(member.net, member.training) for member in left]
+                stacks = cut(left, math.ceil(len(left) / 2)) + stacks
+
+
+def _left_by(members):
+    """Train members in a stack; return those that it left untrained because memory ran out."""
+    try:
+        Stack(members).train()
+    except torch.cuda.OutOfMemoryError:
+        # The error holds the tensors of the stack. They are freed when this block has ended.
+        is_out_of_memory = True
+    else:
+        is_out_of_memory = False
+    if is_out_of_memory:
+        torch.cuda.empty_cache()
+    return [member for member in members if not member.is_trained]
 
 
 def _share(dataset, key, shared):

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..._deterministic import deterministic
 from .._batches import TensorBatches
 from .._callbacks import reason_of_callback
 from .._classifier import NetClassifier
@@ -124,7 +125,7 @@ def reason_of_module(net):
 
 
 def reason_of_batches(net, n_rows):
-    size = _batch_size(net, n_rows)
+    size = rows_in_batch(net, n_rows)
     # With fewer rows than `batch_size`, a batch has all rows of its net. Other nets rarely have as
     # many, so that few could be stacked. We try it for small batches only.
     if (size < net.batch_size and size > MAX_ROWS) or (n_rows % size and not net.drop_last):
@@ -132,7 +133,7 @@ def reason_of_batches(net, n_rows):
     return None
 
 
-def _batch_size(net, n_rows):
+def rows_in_batch(net, n_rows):
     """Rows in a full batch; if there are fewer rows than `batch_size`, all rows are one batch."""
     return n_rows if net.batch_size == -1 else min(net.batch_size, n_rows)
 
@@ -150,7 +151,7 @@ def reason_of_size(net, n_nets, n_rows):
     is_chain = net.linear_chain() is not None
     if not is_chain and _n_parameters(net) > MAX_PARAMETERS:
         return f"over {MAX_PARAMETERS} parameters, arithmetic dominates on a CPU"
-    size = _batch_size(net, n_rows)
+    size = rows_in_batch(net, n_rows)
     shapes = [p.shape for p in net.module_.parameters() if p.ndim > 1]
     if not is_chain and any(n % ALIGNED for n in (size, *map(math.prod, shapes))):
         return "rounding would depend on the other nets: sizes do not fill lines of the cache"
@@ -162,7 +163,7 @@ def most_nets(net, n_rows):
     chain = net.linear_chain()
     if net.device_.type != "cpu" or chain is None:
         return math.inf
-    size = _batch_size(net, n_rows)
+    size = rows_in_batch(net, n_rows)
     n_units = sum(len(net.module_.get_parameter(weight)) for weight, _, _ in chain)
     return max(2, MAX_NUMBERS // (_n_parameters(net) + size * (n_units + net.n_features_in_)))
 
@@ -179,7 +180,8 @@ def reason_of_vmap(net, training):
         return torch.func.functional_call(net.module_, parameters, (rows,))
 
     try:
-        torch.func.vmap(forward)(stack, training.X.X[None, :2].clone())
+        with deterministic(net.device_):
+            torch.func.vmap(forward)(stack, training.X.X[None, :2].clone())
     except Exception as error:
         return f"vmap does not take the module: {error}"
     return None
@@ -192,7 +194,7 @@ def reason_of_forward(first, net, training):
     """
     rows = training.X.X[:2]
     parameters = dict(net.module_.named_parameters())
-    with torch.no_grad():
+    with torch.no_grad(), deterministic(net.device_):
         own = net.module_(rows.clone())
         stacked = torch.func.functional_call(first.module_, parameters, (rows.clone(),))
     if isinstance(own, tuple):
@@ -219,7 +221,7 @@ def architecture(net, n_rows):
         ),
         tuple((name, _value(value)) for name, value in sorted(options.items())),
         net.device_,
-        _batch_size(net, n_rows),
+        rows_in_batch(net, n_rows),
         net.max_epochs,
         net.row_shape(),
     )

@@ -9,10 +9,13 @@ from skorch.callbacks import EarlyStopping
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from ..._deterministic import deterministic
+from ..._switches import full_precision
 from .._callbacks import StopTraining, only_time
-from .._cuda import GraphedStep, full_precision
+from .._copies import read, send
 from .._linear_chains import ALIGNED, cross_entropy, descend
 from .._steps import note_step
+from ._graphs import GraphedSteps
 
 
 class Member:
@@ -21,6 +24,9 @@ class Member:
     def __init__(self, net, training):
         self.net = net
         self.training = training
+        self.is_trained = False
+        # A stack may run out of a GPU's memory.
+        self.restart = net.remember_start() if net.device_.type != "cpu" else None
         self.X = X = training.X
         self.iterator = net.get_iterator(X, training=True)
         self.n_batches = len(self.iterator)
@@ -36,10 +42,8 @@ class Member:
         self.best_loss = math.inf
 
     def draw_order(self):
-        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,)."""
-        X = self.X.X
-        order = torch.randperm(len(X), generator=self.iterator.generator, device=X.device)
-        return order[: self.n_batches * self.batch_size]
+        """Draw the rows of an epoch, as indices of shape (n_batches * batch_size,) on the CPU."""
+        return self.iterator.draw_order()[: self.n_batches * self.batch_size]
 
     def record(self, loss, seconds):
         """Write the row of the history that skorch and its own callbacks would write."""
@@ -66,13 +70,13 @@ class Stack:
         }
         self.trained = [name for name, p in self.module.named_parameters() if p.requires_grad]
         self.velocity = {}
-        self.graphs = {}
-        self._gather_data()
         self.n_rows = self.size = self.members[0].batch_size
         self.chain = self.members[0].net.linear_chain()
+        self._gather_data()
         if self.chain is not None:
             self._align()
-        self._place_rows()
+        self.places = self._places()
+        self.graphs = GraphedSteps() if self.rows.device.type == "cuda" else None
 
     def _gather_data(self):
         """Put all rows into one tensor, shared rows once, and all labels into another."""
@@ -89,7 +93,8 @@ class Stack:
         first_row = torch.tensor([offsets[id(member.X.X)] for member in self.members])
         n_labels = torch.tensor([0] + [len(member.X.y) for member in self.members[:-1]])
         first_label = n_labels.cumsum(0)
-        self.first = [part[:, None, None].to(self.rows.device) for part in (first_row, first_label)]
+        first = send([first_row, first_label], self.rows.device)
+        self.first = [part[:, None, None] for part in first]
 
     def _align(self):
         """Align the matrices of each net with lines of the cache, at every place in the stack.
@@ -109,16 +114,16 @@ class Stack:
                 self.parameters[bias] = F.pad(self.parameters[bias], (0, more))
         self.rows = F.pad(self.rows.flatten(1), (0, -self.rows[0].numel() % ALIGNED))
 
-    def _place_rows(self):
+    def _places(self):
         """Find the places of the drawn rows in an array of shape (members, batches, batch_size)."""
         n_batches = torch.tensor([member.n_batches for member in self.members])
         has_batch = torch.arange(self.members[0].n_batches) < n_batches[:, None]
         is_there = has_batch[..., None] & (torch.arange(self.size) < self.n_rows)
-        self.places = is_there.flatten().nonzero().squeeze(1).to(self.rows.device)
+        return is_there.flatten().nonzero().squeeze(1)
 
     def train(self):
         """Train all members to their end."""
-        with full_precision(self.rows.device):
+        with full_precision(self.rows.device), deterministic(self.rows.device):
             self._train()
 
     def _train(self):
@@ -129,13 +134,20 @@ class Stack:
             for member in self.members:
                 if not member.is_quiet:
                     member.net.notify("on_epoch_begin", **member.epoch_data)
-            losses = self._run_epoch()
+            losses, passes = self._run_epoch(), self._validate()
+            # The only copy from the device in an epoch; the only one to it is in `_run_epoch`.
+            [losses], *values = read([[losses], *(part.tensors for part in passes.values())])
+            values = dict(zip(passes, values, strict=True))
             stopped = []
             for k, member in enumerate(self.members):
                 loss = sum(losses[k][: member.n_batches]) / member.n_batches
                 if member.is_quiet:
                     member.record(loss, time.time() - start)
-                elif self._end_epoch(k, loss):
+                    continue
+                member.net.record_train_loss(loss, member.n_batches)
+                if k in passes:
+                    member.net.record_pass(passes[k], values[k])
+                if self._end_epoch(member):
                     stopped.append(k)
             self._leave(stopped)
             if not self.members:
@@ -147,16 +159,14 @@ class Stack:
         members = self.members
         n_batches = [member.n_batches for member in members]
         device = self.rows.device
-        orders = torch.zeros(
-            len(members), n_batches[0], self.size, dtype=torch.int64, device=device
-        )
+        orders = torch.zeros(len(members), n_batches[0], self.size, dtype=torch.int64)
         # One call for all: a slice of a tensor takes as long as a step of a small net.
         drawn = torch.cat([member.draw_order() for member in members])
         orders.view(-1).index_copy_(0, self.places, drawn)
+        rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
+        orders, rates = send([orders, torch.tensor(rates, dtype=self.rows.dtype)], device)
         index, labels = (orders + first for first in self.first)
         labels = self.labels[labels]
-        rates = [member.net.optimizer_.param_groups[0]["lr"] for member in members]
-        rates = torch.tensor(rates, dtype=self.rows.dtype, device=device)
         losses = torch.zeros(len(members), n_batches[0], device=device, dtype=self.rows.dtype)
         active = len(members)
         for t in range(n_batches[0]):
@@ -164,20 +174,16 @@ class Stack:
                 active -= 1
             inputs = index[:active, t], labels[:active, t], rates[:active]
             losses[:active, t] = self._take_step(*inputs)
-        return losses.tolist()
+        return losses
 
     def _take_step(self, *inputs):
-        if not self._can_be_graphed():
+        if self.graphs is None:
             return self._step(*inputs)
-        active = len(inputs[0])
-        if active not in self.graphs:
-            self.graphs[active] = GraphedStep(self._step, inputs)
-        return self.graphs[active](*inputs)
+        return self.graphs.take(self._step, inputs, self._changed)
 
-    def _can_be_graphed(self):
-        # The warm-up steps before a capture have rate 0, but would change the momentum.
-        options = self.members[0].net.optimizer_.param_groups[0]
-        return self.rows.device.type == "cuda" and not options["momentum"]
+    def _changed(self):
+        """Return the tensors that a step changes; some of them are made in the first step."""
+        return [*self.parameters.values(), *self.velocity.values()]
 
     def _step(self, index, labels, rates):
         """Take one step of SGD in each of the first members, and return their losses."""
@@ -241,20 +247,21 @@ class Stack:
         velocity = self.velocity[name][: len(leaf)]
         return gradient.add(velocity, alpha=momentum) if options["nesterov"] else velocity
 
-    def _end_epoch(self, k, loss):
-        """Tell the history and the callbacks of a member; return whether they end its training."""
-        member = self.members[k]
-        net = member.net
-        net.record_train_loss(loss, member.n_batches)
-        if member.is_watched:
-            self._copy_to_net(k)
-        if member.validation is not None:
-            net.run_single_epoch(
-                member.validation, training=False, prefix="valid", step_fn=net.validation_step
-            )
-        note_step(net.optimizer_)
+    def _validate(self):
+        """Bring watched nets up to date; return the passes over validation data, by place."""
+        passes = {}
+        for k, member in enumerate(self.members):
+            if member.is_watched:
+                self._copy_to_net(k)
+            if member.validation is not None:
+                passes[k] = member.net.run_validation(member.validation)
+        return {k: part for k, part in passes.items() if part is not None}
+
+    def _end_epoch(self, member):
+        """Tell the callbacks of a member; return whether they end its training."""
+        note_step(member.net.optimizer_)
         try:
-            net.notify("on_epoch_end", **member.epoch_data)
+            member.net.notify("on_epoch_end", **member.epoch_data)
             has_enough = False
         except StopTraining:
             has_enough = True
@@ -277,13 +284,21 @@ class Stack:
                 state = member.net.optimizer_.state[parameter]
                 state["momentum_buffer"] = velocity[k].clone()
             member.net.finish_training(member.training)
-        if not leaving:
-            return
+            member.is_trained = True
         stay = [k for k in range(len(self.members)) if k not in leaving]
+        if not stay:
+            self.members = []
+        elif leaving:
+            self._keep(stay)
+
+    def _keep(self, stay):
+        """Keep the members at these places only."""
         self.members = [self.members[k] for k in stay]
-        self.first = [part[stay] for part in self.first]
-        self.parameters = {name: value[stay] for name, value in self.parameters.items()}
-        self.velocity = {name: value[stay] for name, value in self.velocity.items()}
-        if self.members:
-            self._place_rows()
-        self.graphs = {}  # The captured graphs point to the old tensors.
+        self.places = self._places()
+        # Not by an index, which would have to be copied to the device.
+        self.first = [torch.stack([part[k] for k in stay]) for part in self.first]
+        for tensors in (self.parameters, self.velocity):
+            for name, value in tensors.items():
+                tensors[name] = torch.stack([value[k] for k in stay])
+        if self.graphs is not None:
+            self.graphs.forget()
