@@ -56,6 +56,11 @@ def _resolve(device):
     return device
 
 
+def _readable(part):
+    """Return rows or labels as numpy can read them: a tensor on the CPU and without its graph."""
+    return part.detach().cpu() if isinstance(part, torch.Tensor) else part
+
+
 @dataclass
 class Training:
     """A training that has begun: what `NetClassifier.begin_training` returns.
@@ -587,13 +592,13 @@ class NetClassifier(NeuralNetClassifier):
         """Check the labels of inputs that the module takes by their names."""
         if reset:
             self._forget_data()
-        y, found = check_labels(y, get_len(X), min_classes=1)
+        y, found = check_labels(_readable(y), get_len(X), min_classes=1)
         self._learn_classes(found, classes, reset or not hasattr(self, "classes_inferred_"))
         if (X_val is None) != (y_val is None):
             raise ValueError(_TOGETHER)
         validation = None
         if X_val is not None:
-            y_val, _ = check_labels(y_val, get_len(X_val), min_classes=1)
+            y_val, _ = check_labels(_readable(y_val), get_len(X_val), min_classes=1)
             validation = self.get_dataset(X_val, self._encode(y_val))
         if reset:
             self.initialize()
@@ -667,8 +672,8 @@ class NetClassifier(NeuralNetClassifier):
     def _check_data(self, X, y, X_val, y_val, reset, classes):
         """Check training and validation data; learn shape and classes from them on `reset`."""
         reset = reset or self._knows_no_shape()
-        X = check_rows(self, X, reset=reset)
-        y, found = check_labels(y, len(X), min_classes=1)
+        X = check_rows(self, _readable(X), reset=reset)
+        y, found = check_labels(_readable(y), len(X), min_classes=1)
         if (X_val is None) != (y_val is None):
             raise ValueError(_TOGETHER)
         self._learn_classes(found, classes, reset)
@@ -676,8 +681,8 @@ class NetClassifier(NeuralNetClassifier):
         check_row_shape(self, self.module)
         if X_val is None:
             return X, y, None
-        X_val = check_rows(self, X_val, reset=False)
-        y_val, _ = check_labels(y_val, len(X_val), min_classes=1)
+        X_val = check_rows(self, _readable(X_val), reset=False)
+        y_val, _ = check_labels(_readable(y_val), len(X_val), min_classes=1)
         return X, y, (X_val, self._encode(y_val))
 
     def _learn_classes(self, found, classes, reset):
@@ -754,7 +759,7 @@ class NetClassifier(NeuralNetClassifier):
     def _predict_proba(self, X):
         self.check_is_fitted()
         if not (is_dataset(X) or has_names(X) or self._has_own_dataset()):
-            X = check_rows(self, X, reset=self._knows_no_shape())
+            X = check_rows(self, _readable(X), reset=self._knows_no_shape())
             X = self._make_dataset(X, None, [self.iterator_valid])
         with full_precision(self.device_), deterministic(self.device_):
             proba = super().predict_proba(X)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import EpochScoring
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 from torch import nn
@@ -164,3 +165,18 @@ def test_a_split_may_put_the_rows_elsewhere(data, place, kind):
     X, y = data
     held_out = predefined_split(kind(*tensors(X[20:], y[20:], place, place)))
     fit_on_both(net(train_split=held_out), X, y)
+
+
+def test_tensors_are_taken_wherever_they_lie(data):
+    # Fails if a tensor on the GPU is read as if it lay on the CPU, by the net or by a callback.
+    X, y = data[0], np.arange(30) % 3
+    scoring = EpochScoring("accuracy", name="train_acc", on_train=True, use_caching=False)
+    estimator = net(early_stopping=True, callbacks=[scoring])
+    X_gpu, y_gpu = tensors(X, y, "cuda", "cuda")
+    cpu = clone(estimator).set_params(device="cpu").fit(X, y, X_val=X, y_val=y)
+    for device in ("cpu", "cuda"):
+        fitted = clone(estimator).set_params(device=device)
+        fitted.fit(X_gpu.requires_grad_(), y_gpu, X_val=X_gpu, y_val=y_gpu)
+        np.testing.assert_array_equal(fitted.predict(X_gpu), cpu.predict(X))
+        np.testing.assert_allclose(weights(fitted), weights(cpu), atol=1e-5)
+        assert fitted.history_[:, "train_acc"] == cpu.history_[:, "train_acc"]

@@ -89,31 +89,18 @@ def test_each_way_to_draw_is_refused(lazy, draw):
             draw(torch.ones(2, 2, device=lazy))
 
 
-class Generators:
-    """Stands for the generators of a device that this machine has not."""
-
-    def __init__(self, kind, monkeypatch):
-        self.state = torch.tensor([7])
-        module = getattr(torch, kind)
-        monkeypatch.setattr(module, "get_rng_state", lambda device: self.state.clone())
-        monkeypatch.setattr(module, "set_rng_state", self.set)
-        monkeypatch.setattr(
-            module, "manual_seed", lambda seed: self.set(torch.tensor([seed]), None)
-        )
-
-    def set(self, state, device):
-        self.state = state
-
-
-@pytest.mark.parametrize("kind", ["mps"])
-def test_the_generator_of_a_device_is_seeded_in_a_block_only(kind, monkeypatch):
-    # Fails if dropout there depends on draws before the fit, or changes draws after it.
-    there, before = Generators(kind, monkeypatch), torch.get_rng_state()
-    with local_seed(3, kind):
-        assert there.state.item() == 3
-        assert torch.initial_seed() == 3
-        there.set(torch.tensor([4]), kind)
-    assert there.state.item() == 7
+def test_the_generator_of_a_device_is_seeded_in_a_block_only(monkeypatch):
+    # Fails if dropout there depends on draws before the fit, or changes draws after it. This
+    # generator stands for the one of a device that the machine has not.
+    stand_in, before = torch.Generator(), torch.get_rng_state()
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device: stand_in.get_state())
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state, device: stand_in.set_state(state))
+    monkeypatch.setattr(torch.mps, "manual_seed", stand_in.manual_seed)
+    state = stand_in.get_state()
+    with local_seed(3, "mps"):
+        assert stand_in.initial_seed() == torch.initial_seed() == 3
+        torch.rand(2, generator=stand_in)
+    assert torch.equal(stand_in.get_state(), state)
     assert torch.equal(torch.get_rng_state(), before)
 
 
