@@ -4,7 +4,6 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
-from .._switches import full_precision
 from .._threads import limit_threads
 from .._typing import Classifier, Seed
 from .._validation import (
@@ -20,8 +19,16 @@ from .._warnings import warn_caller
 from ._base import BaseFeatureAttack
 from ._parts import parts_of
 from ._pga import auto_steps, drop_outward
-from ._projections import PROJECTIONS, row_norms, times
-from ._surrogate import FLAT, fit_surrogate, logits_of, parameters_of
+from ._projections import LOWERINGS, PROJECTIONS, factors_of, row_norms, times
+from ._surrogate import (
+    FLAT,
+    device_of,
+    differentiable,
+    fit_surrogate,
+    logits_of,
+    parameters_of,
+)
+from ._vectors import as_float64, is_on_device, number, quotient, to_host
 
 
 class GradientMatching(BaseFeatureAttack):
@@ -197,7 +204,7 @@ class GradientMatching(BaseFeatureAttack):
         chosen = np.sort(random_state.choice(candidates, size=size, replace=False))
         self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
         wanted = encode_labels(labels, np.asarray(self.surrogate_.classes_), "`surrogate`")
-        device = getattr(self.surrogate_, "device_", "cpu")
+        device = device_of(self.surrogate_)
         dtype = torch.float64 if X.dtype == np.float64 else torch.float32
         logits = logits_of(self.surrogate_, X)
         slopes = _Slopes(logits, parameters_of(self.surrogate_, logits), self.batch_size)
@@ -208,8 +215,9 @@ class GradientMatching(BaseFeatureAttack):
 
         delta = np.zeros(X.shape, dtype=np.result_type(X.dtype, np.float32))
         box = self._box(X)
-        with full_precision(device):
+        with differentiable(self.surrogate_):
             aim = slopes.total(*put(rows, wanted))
+            _check_finite(*to_host(aim.sum()))
             delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
         if size and self.budget and not self.n_iter_:
             warn_caller(
@@ -221,26 +229,38 @@ class GradientMatching(BaseFeatureAttack):
 
     def _match(self, slopes, aim, rows, codes, n, box):
         """The perturbation of the chosen rows, inside budget and box."""
-        radius = self._radius(n)
+        radius = float(self._radius(n))
         delta = torch.zeros_like(rows)
         self.cosine_curve_, self.n_iter_ = [], 0
         while True:
-            cosine, pull = _cosine(slopes.total(rows + delta, codes), aim)
+            total = slopes.total(rows + delta, codes)
+            cosine, pull = _cosine(total, aim)
+            is_steep = False
+            if self.n_iter_ < self.max_iter and radius:
+                gradient = slopes.gradient(rows + delta, codes, pull)
+                if box is not None:
+                    gradient = drop_outward(gradient, rows + delta, box)
+                sizes = row_norms(gradient)
+                is_steep = sizes.any()
+            # Once an iteration: on a device, each look at a number waits for all that was asked.
+            total, cosine, is_steep = to_host(total.sum(), cosine, is_steep)
+            _check_finite(total)
             self.cosine_curve_.append(cosine)
-            if self.n_iter_ == self.max_iter or not radius or pull is None:
-                return delta.cpu().numpy()
-            gradient = slopes.gradient(rows + delta, codes, pull)
-            if box is not None:
-                gradient = drop_outward(gradient, rows + delta, box)
-            sizes = row_norms(gradient)
-            if not sizes.any():
+            if not is_steep:
                 return delta.cpu().numpy()
             lengths = auto_steps(self.norm, sizes, radius, self.n_iter_, self.max_iter)
-            factors = np.divide(lengths, sizes, where=sizes > 0, out=np.zeros_like(sizes))
-            delta = PROJECTIONS[self.norm](delta + times(gradient, factors), radius)
+            delta = self._project(delta + times(gradient, quotient(lengths, sizes)), radius)
             if box is not None:
                 delta = (rows + delta).clamp_(*box).sub_(rows)
             self.n_iter_ += 1
+
+    def _project(self, delta, radius):
+        if not is_on_device(delta):
+            return PROJECTIONS[self.norm](delta, radius)
+        # Without the check whether rounding left the ball, which would wait: `poison` has it.
+        norms = row_norms(delta)
+        lowered = LOWERINGS[self.norm](norms, radius)
+        return times(delta, factors_of(lowered, norms, torch.finfo(delta.dtype)))
 
 
 class _Slopes:
@@ -256,19 +276,19 @@ class _Slopes:
 
     def _slopes_of(self, rows, codes, **options):
         with torch.enable_grad():
-            loss = F.cross_entropy(self.logits(rows), codes, reduction="sum")
+            logits = self.logits(rows)
+            loss = F.cross_entropy(logits, codes.to(logits.device), reduction="sum")
             slopes = torch.autograd.grad(
                 loss, self.parameters, allow_unused=True, materialize_grads=True, **options
             )
-            return torch.cat([slope.reshape(-1).double() for slope in slopes])
+            return torch.cat([as_float64(slope.reshape(-1)) for slope in slopes])
 
     def total(self, rows, codes):
         """The sum of all rows' gradients, as one vector."""
-        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        zeros = [as_float64(torch.zeros_like(own)).reshape(-1) for own in self.parameters]
+        total = torch.cat(zeros)
         for part in parts_of(len(rows), self.batch_size):
             total = total + self._slopes_of(rows[part], codes[part])
-        if not np.isfinite(float(torch.sum(total))):
-            raise ValueError("`surrogate` must have finite losses and gradients, got others")
         return total
 
     def gradient(self, rows, codes, pull):
@@ -284,10 +304,16 @@ class _Slopes:
         return gradient
 
 
+def _check_finite(total):
+    if not np.isfinite(total):
+        raise ValueError("`surrogate` must have finite losses and gradients, got others")
+
+
 def _cosine(total, aim):
-    """The cosine of two vectors and its gradient in the first; 0 and None if a vector is 0."""
-    lengths = float(total.norm()), float(aim.norm())
-    if not all(lengths):
-        return 0.0, None
-    cosine = float(total @ aim) / (lengths[0] * lengths[1])
-    return cosine, aim / (lengths[0] * lengths[1]) - cosine * total / lengths[0] ** 2
+    """The cosine of two vectors and its gradient in the first; all 0 if a vector is 0."""
+    lengths = number(total.norm()), number(aim.norm())
+    product = lengths[0] * lengths[1]
+    is_zero = product == 0
+    cosine = number(total @ aim) / (product + is_zero)
+    pull = aim / (product + is_zero) - cosine * total / (lengths[0] ** 2 + is_zero)
+    return cosine, pull * (product != 0)

@@ -5,7 +5,6 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from .._switches import full_precision
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
@@ -13,7 +12,17 @@ from ._base import BaseFeatureAttack
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._projections import LOWERINGS, factors_of, row_norms, times
-from ._surrogate import FLAT, fit_surrogate, logits_of
+from ._surrogate import FLAT, device_of, differentiable, fit_surrogate, logits_of
+from ._vectors import (
+    as_array,
+    as_float64,
+    is_on_device,
+    namespace_of,
+    quotient,
+    store,
+    to_host,
+    zeros_beside,
+)
 
 
 class CleanLabelPGA(BaseFeatureAttack):
@@ -187,10 +196,9 @@ class CleanLabelPGA(BaseFeatureAttack):
         folder = Path(out.filename).parent if getattr(out, "filename", None) else None
         with tempfile.TemporaryFile(dir=folder) as file:
             scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
-            with full_precision(device):
-                self._perturb_in_place(
-                    objective, *(DeviceRows(a, device) for a in (X, out, scratch))
-                )
+            rows, delta, scratch = (DeviceRows(values, device) for values in (X, out, scratch))
+            with differentiable(self.surrogate_):
+                self._perturb_in_place(objective, rows, delta, scratch)
         for part in parts_of(len(X)):
             out[part] += X[part]
         self._finish(X, out)
@@ -199,17 +207,18 @@ class CleanLabelPGA(BaseFeatureAttack):
         objective, device = self._fit_objective(X, y, random_state)
         # Half precision is too coarse for the sums and small steps of the ascent.
         dtype = torch.float64 if X.dtype == np.float64 else torch.float32
-        rows = torch.tensor(X, dtype=dtype, device=device)
-        delta, scratch = torch.empty_like(rows), torch.empty_like(rows)
-        with full_precision(device):
-            self._perturb_in_place(
-                objective, *(DeviceRows(t, device) for t in (rows, delta, scratch))
-            )
-        return delta.cpu().numpy()
+        values = torch.tensor(X, dtype=dtype, device=device)
+        rows, delta, scratch = (
+            DeviceRows(own, device)
+            for own in (values, torch.empty_like(values), torch.empty_like(values))
+        )
+        with differentiable(self.surrogate_):
+            self._perturb_in_place(objective, rows, delta, scratch)
+        return delta.values.cpu().numpy()
 
     def _fit_objective(self, X, y, random_state):
         self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
-        device = getattr(self.surrogate_, "device_", "cpu")
+        device = device_of(self.surrogate_)
         codes = torch.tensor(codes, device=device)
         return Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], codes), device
 
@@ -220,81 +229,95 @@ class CleanLabelPGA(BaseFeatureAttack):
             delta[part] = torch.zeros_like(rows[part])
         if self.budget == 0 or self._n_changeable(n) == 0:
             self.n_iter_ = 0
-            self.loss_curve_ = [float(self._losses(objective, rows, delta).mean())]
+            self.loss_curve_ = to_host(self._losses(objective, rows, delta).mean())
             return
-        everyone = np.arange(n)
-        self._ascend(objective, rows, delta, scratch, everyone)
+        self._ascend(objective, rows, delta, scratch, slice(None))
         if self._n_changeable(n) < n:
             after = self._losses(objective, rows, delta)
             for part in parts_of(n):
                 delta[part] = torch.zeros_like(rows[part])
-            gain = after - self._losses(objective, rows, delta)
+            gain = as_array(after - self._losses(objective, rows, delta))
             order = np.argsort(-gain, kind="stable")
             kept = np.sort(order[: self._n_changeable(n)])
-            self._ascend(objective, rows, delta, scratch, kept)
+            self._ascend(objective, rows, delta, scratch, rows.index(kept))
 
     def _losses(self, objective, rows, delta):
-        losses = np.empty(len(rows))
-        # Written into one array: a list of small arrays would keep the heap from shrinking.
+        losses = rows.zeros()
+        # Written into one vector: a list of small arrays would keep the heap from shrinking.
         for part in parts_of(len(rows), self.batch_size):
-            losses[part] = objective.losses(rows[part] + delta[part], part)
+            store(losses, part, objective.losses(rows[part] + delta[part], part))
         return losses
 
     def _ascend(self, objective, rows, delta, scratch, chosen):
         """Projected gradient ascent of the chosen rows from delta = 0, inside budget and box."""
         box = self._box(rows.values)
-        radius = self._radius(len(rows))
-        losses, norms = np.zeros(len(rows)), np.zeros(len(rows))
-        moving = np.zeros(len(rows), dtype=bool)
+        radius = float(self._radius(len(rows)))
+        losses, norms = rows.zeros(), rows.zeros()
+        xp = namespace_of(losses)
+        moving = rows.zeros() > 0
         moving[chosen] = True
+        n_moving = len(losses[chosen])
+        parts = self._parts(moving, n_moving)
         self.loss_curve_ = []
         self.n_iter_ = 0
         for step in range(self.max_iter):
-            slopes = np.zeros(len(rows))
-            for part in self._parts(moving):
+            slopes = rows.zeros()
+            for part in parts:
                 position = rows[part] + delta[part]
-                losses[part], gradient = objective.gradient(position, part)
+                loss, gradient = objective.gradient(position, part)
                 if box is not None:
                     gradient = drop_outward(gradient, position, box)
                 # Norms in float64: squares of float32 underflow where a loss is almost flat.
-                slopes[part] = row_norms(gradient)
+                store(losses, part, loss)
+                store(slopes, part, row_norms(gradient))
                 scratch[part] = gradient
-            if not np.isfinite(losses).all() or not np.isfinite(slopes).all():
-                raise ValueError("`surrogate` must have finite losses and gradients, got others")
-            slopes[slopes < torch.finfo(gradient.dtype).tiny] = 0
-            self._record(losses[chosen].mean())
+            is_finite = xp.isfinite(losses).all() & xp.isfinite(slopes).all()
+            slopes = xp.where(slopes < torch.finfo(gradient.dtype).tiny, 0.0, slopes)
             # A row without a slope stops moving, unless the projection still lowers it.
             moving &= (slopes > 0) | ((norms > 0) & (self.norm == "l2,1"))
-            if not slopes.any():
+            is_finite, loss, n_left, is_steep = to_host(
+                is_finite, losses[chosen].mean(), moving.sum(), slopes.any()
+            )
+            if not is_finite:
+                raise ValueError("`surrogate` must have finite losses and gradients, got others")
+            self._record(loss)
+            if not is_steep:
                 break
             self.n_iter_ += 1
+            if n_left < n_moving:
+                n_moving = int(n_left)
+                parts = self._parts(moving, n_moving)
             lengths = self._step_lengths(slopes, step, radius)
-            inverse = np.divide(1, slopes, where=slopes > 0, out=np.zeros(len(slopes)))
-            for part in self._parts(moving):
+            inverse = quotient(1.0, slopes)
+            for part in parts:
                 # Two products: the inverse of a tiny slope times the length may overflow.
                 unit = times(scratch[part], inverse[part])
                 moved = times(unit, lengths[part]).add_(delta[part])
-                norms[part] = row_norms(moved)
+                store(norms, part, row_norms(moved))
                 scratch[part] = moved
             info = torch.finfo(gradient.dtype)
             factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, info)
-            for part in self._parts(moving):
+            for part in parts:
                 moved = times(scratch[part], factors[part])
                 if box is not None:
                     position = rows[part]
                     moved = (position + moved).clamp_(*box).sub_(position)
                 delta[part] = moved
-                norms[part] = row_norms(moved)
+                store(norms, part, row_norms(moved))
         else:
             losses = self._losses(objective, rows, delta)
-            self._record(losses[chosen].mean())
+            self._record(*to_host(losses[chosen].mean()))
 
-    def _parts(self, moving):
-        """Slices of all rows or, if some rows no longer move, index arrays of the others."""
-        if moving.all():
-            return parts_of(len(moving), self.batch_size)
-        indices = np.flatnonzero(moving)
-        return [indices[part] for part in parts_of(len(indices), self.batch_size)]
+    def _parts(self, moving, n_moving):
+        """Slices of all rows or, if some rows do not move, indices of the others."""
+        if n_moving == len(moving):
+            return parts_of(n_moving, self.batch_size)
+        if isinstance(moving, torch.Tensor):
+            # Sorted: to search for them on a device would be to wait.
+            indices = (~moving).to(torch.uint8).argsort(stable=True)[:n_moving]
+        else:
+            indices = np.flatnonzero(moving)
+        return [indices[part] for part in parts_of(n_moving, self.batch_size)]
 
     def _step_lengths(self, slopes, step, radius):
         """How far each row goes along its gradient."""
@@ -317,17 +340,22 @@ class Objective:
         self.codes = codes
 
     def losses(self, position, part):
-        """The loss of each row of a part, as a float64 array."""
+        """The loss of each row of a part, in float64."""
         with torch.no_grad():
-            return self.loss(self.logits(position), self.codes[part]).double().cpu().numpy()
+            return as_float64(self._loss(position, part))
 
     def gradient(self, position, part):
         """The loss of each row of a part, and the gradient of each row's own loss."""
         position = position.detach().requires_grad_()
         with torch.enable_grad():
-            loss = self.loss(self.logits(position), self.codes[part])
+            loss = self._loss(position, part)
         (gradient,) = torch.autograd.grad(loss.sum(), position)
-        return loss.detach().double().cpu().numpy(), gradient
+        return as_float64(loss.detach()), gradient
+
+    def _loss(self, position, part):
+        logits = self.logits(position)
+        # A surrogate may take rows of the CPU and compute elsewhere.
+        return self.loss(logits, self.codes[part].to(logits.device))
 
 
 class DeviceRows:
@@ -339,6 +367,14 @@ class DeviceRows:
 
     def __len__(self):
         return len(self.values)
+
+    def zeros(self):
+        """A vector with a number for each row."""
+        return zeros_beside(self.values)
+
+    def index(self, rows):
+        """An array of row numbers, in the form in which it selects from `zeros`."""
+        return torch.tensor(rows, device=self.device) if is_on_device(self.values) else rows
 
     def __getitem__(self, part):
         if isinstance(self.values, torch.Tensor):
@@ -356,7 +392,8 @@ def auto_steps(norm, slopes, radius, step, max_iter):
     length = 8 * radius / max_iter * (1 - step / max_iter)
     if norm == "l2,1":
         return slopes / slopes.sum() * length
-    return np.where(slopes > 0, length, 0)
+    xp = namespace_of(slopes)
+    return xp.where(slopes > 0, xp.full_like(slopes, length), 0.0)
 
 
 def drop_outward(gradient, position, box):

@@ -9,6 +9,7 @@ import torch
 from .._threads import limit_threads
 from .._typing import Array
 from .._validation import check_real
+from ._vectors import has_float64, namespace_of, quotient
 
 _Delta = TypeVar("_Delta", Array, torch.Tensor)
 
@@ -18,21 +19,38 @@ _SMALL = 1e-140
 
 
 def row_norms(delta):
-    """Euclidean norm of each row, as a float64 array of shape (n,)."""
+    """Euclidean norm of each row in float64, of shape (n,).
+
+    An array; or a tensor, if `delta` lies on another device than the CPU that has float64.
+    """
     flat = delta.reshape(len(delta), math.prod(delta.shape[1:]))
     if isinstance(delta, torch.Tensor):
         flat = flat.detach()
-        norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).cpu().numpy()
+        if not has_float64(flat.device):
+            flat = flat.cpu()
+        norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+        if flat.device.type != "cpu":
+            return _norms_where_small(flat, norms)
+        norms = norms.numpy()
     else:
         norms = np.sqrt(np.einsum("ij,ij->i", flat, flat, dtype=np.float64))
     small = np.flatnonzero(norms < _SMALL)
     # Squares of other dtypes are far from the smallest float64.
     if len(small) and "float64" in str(delta.dtype):
-        rows = np.asarray(flat[small].cpu() if isinstance(flat, torch.Tensor) else flat[small])
+        rows = np.asarray(flat[small])
         largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
         scaled = np.divide(rows, largest, where=largest > 0, out=np.zeros_like(rows))
         norms[small] = largest[:, 0] * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
     return norms
+
+
+def _norms_where_small(flat, norms):
+    """Norms of rows on a device; the scaled rows are used without asking if any row is small."""
+    if flat.dtype != torch.float64 or not flat.numel():
+        return norms
+    largest = flat.abs().amax(dim=1)
+    scaled = flat / torch.where(largest > 0, largest, 1.0)[:, None]
+    return torch.where(norms < _SMALL, largest * torch.linalg.vector_norm(scaled, dim=1), norms)
 
 
 @limit_threads
@@ -126,23 +144,28 @@ _ROUNDING = 1 + 1e-12
 
 def lower_l21(norms, radius):
     """The row norms after projection onto {t >= 0, sum t <= radius}."""
-    if norms.sum() <= radius * _ROUNDING:
+    xp = namespace_of(norms)
+    is_inside = norms.sum() <= radius * _ROUNDING
+    # On a device, to ask whether they are inside would be to wait.
+    if not len(norms) or (xp is np and is_inside):
         return norms
     if radius == 0:
-        return np.zeros_like(norms)
-    ordered = np.sort(norms)[::-1]
-    count = np.arange(1, len(norms) + 1)
+        return xp.zeros_like(norms)
+    ordered = xp.flip(np.sort(norms) if xp is np else torch.msort(norms), (0,))
+    count = xp.cumsum(xp.ones_like(norms), 0)
     # In this order, (v - mean) + radius / k: a small radius would vanish in mean - radius / k.
-    means = np.cumsum(ordered) / count
-    last = np.flatnonzero(ordered - means + radius / count > 0)[-1]
-    lowered = np.maximum(norms - means[last] + radius / count[last], 0)
+    means = xp.cumsum(ordered, 0) / count
+    last = xp.where(ordered - means + radius / count > 0, count, 0.0).max()
+    mean = xp.where(count == last, means, 0.0).sum()
+    lowered = xp.clip(norms - mean + radius / last, 0, None)
     # If the radius is far smaller than the norms, the differences have few correct digits.
-    return lowered * min(1.0, radius / lowered.sum())
+    lowered = lowered * xp.clip(radius / lowered.sum(), None, 1.0)
+    return xp.where(is_inside, norms, lowered)
 
 
 def lower_l2inf(norms, radius):
     """The row norms after projection: each at most the radius."""
-    return np.where(norms <= radius * _ROUNDING, norms, radius)
+    return namespace_of(norms).where(norms <= radius * _ROUNDING, norms, radius)
 
 
 LOWERINGS = {"l2,1": lower_l21, "l2,inf": lower_l2inf}
@@ -154,11 +177,11 @@ def factors_of(target, norms, info):
     Other factors are one unit of precision smaller, so that rounding the rows does not leave the
     ball, and 0 where they are too small for the dtype, whose `finfo` is `info`.
     """
-    lowered = target < norms
-    factors = np.ones(len(norms))
-    factors[lowered] = target[lowered] / norms[lowered] * (1 - info.eps)
-    factors[lowered & ((target < info.tiny) | (factors < info.tiny))] = 0
-    return factors
+    xp = namespace_of(norms)
+    is_lowered = target < norms
+    factors = xp.where(is_lowered, quotient(target, norms) * (1 - info.eps), 1.0)
+    is_tiny = is_lowered & ((target < info.tiny) | (factors < info.tiny))
+    return xp.where(is_tiny, 0.0, factors)
 
 
 def _check(delta, radius):
@@ -171,7 +194,7 @@ def _check(delta, radius):
     if delta.ndim == 0:
         raise ValueError("`delta` must have rows, got a scalar")
     norms = row_norms(delta)
-    if not np.isfinite(norms).all():
+    if not namespace_of(norms).isfinite(norms).all():
         raise ValueError("`delta` must be finite, got NaN or infinity in a row or its norm")
     return norms, radius
 
@@ -185,7 +208,7 @@ def _scale(delta, target, norms):
     # Half precision and numbers near the smallest of a dtype round by more than one unit.
     step = info.eps
     while (outside := (factors < 1) & (row_norms(scaled) > target * _ROUNDING)).any():
-        factors[outside] *= max(1 - step, 0)
+        factors = namespace_of(factors).where(outside, factors * max(1 - step, 0), factors)
         scaled = times(delta, factors)
         step *= 2
     return scaled
@@ -195,7 +218,7 @@ def times(delta, factors):
     """Multiply each row by its own factor."""
     shape = (len(factors),) + (1,) * (delta.ndim - 1)
     if isinstance(delta, torch.Tensor):
-        factors = torch.as_tensor(factors, dtype=delta.dtype, device=delta.device)
+        factors = torch.as_tensor(factors, dtype=delta.dtype).to(delta.device)
     else:
         factors = factors.astype(delta.dtype)
     return delta * factors.reshape(shape)

@@ -1,5 +1,7 @@
 """The surrogate, a model of the clean data: its logits, parameters and scores for an attack."""
 
+from contextlib import contextmanager, nullcontext
+
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -7,8 +9,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._seeding import seed_estimator
+from .._switches import full_precision, without_cudnn
 from .._validation import encode_labels, without_names
 from ._parts import parts_of
+from ._vectors import as_float64, has_float64
 
 # The end of a warning: why a surrogate can be useless to an attack.
 FLAT = (
@@ -56,6 +60,45 @@ def logits_of(surrogate, X):
     return logits
 
 
+def device_of(surrogate):
+    """The device on which a surrogate is given rows: its `device_`, or the CPU.
+
+    It is the CPU too if `device_` has no float64, in which attacks compute sums and norms.
+    """
+    device = torch.device(getattr(surrogate, "device_", "cpu"))
+    return device if has_float64(device) else torch.device("cpu")
+
+
+@contextmanager
+def differentiable(surrogate):
+    """Compute logits and gradients of a surrogate in full float32, and without cuDNN if need be.
+
+    cuDNN differentiates recurrent layers in training mode only, and never twice.
+    """
+    # A surrogate that does not say where it computes may do so anywhere.
+    unknown = "cuda" if hasattr(surrogate, "logits") else "cpu"
+    device = torch.device(getattr(surrogate, "device_", unknown))
+    needs_no_cudnn = device.type == "cuda" and _is_recurrent(surrogate)
+    with full_precision(device), without_cudnn() if needs_no_cudnn else nullcontext():
+        try:
+            yield
+        except RuntimeError as error:
+            if "cudnn rnn" not in str(error).lower().replace("_", " "):
+                raise
+            raise ValueError(
+                "`surrogate` must have gradients in evaluation mode, and recurrent layers on cuDNN "
+                "have none. Poison inside `with torch.backends.cudnn.flags(enabled=False):`, use a "
+                "surrogate that has the network as `module_`, or one with device='cpu'."
+            ) from error
+
+
+def _is_recurrent(surrogate):
+    module = getattr(surrogate, "module_", None)
+    if not isinstance(module, torch.nn.Module):
+        return False
+    return any(isinstance(part, torch.nn.RNNBase) for part in module.modules())
+
+
 def parameters_of(surrogate, logits):
     """The tensors that training the surrogate changes; `logits` is the result of `logits_of`."""
     module = logits if isinstance(logits, torch.nn.Module) else getattr(surrogate, "module_", None)
@@ -83,9 +126,10 @@ def _scores_of(surrogate, X):
     rows, n_classes = _rows_for(surrogate, X), len(surrogate.classes_)
     if hasattr(surrogate, "logits"):
         scores = np.empty((len(X), n_classes))
-        for part in parts_of(len(X)):
-            with torch.no_grad():
-                scores[part] = surrogate.logits(torch.tensor(X[part])).double().cpu().numpy()
+        with torch.no_grad(), differentiable(surrogate):
+            for part in parts_of(len(X)):
+                own = torch.tensor(X[part], device=device_of(surrogate))
+                scores[part] = as_float64(surrogate.logits(own)).cpu().numpy()
     elif hasattr(surrogate, "decision_function"):
         last = surrogate[-1] if isinstance(surrogate, Pipeline) else surrogate
         if n_classes > 2 and getattr(last, "decision_function_shape", "ovr") == "ovo":
