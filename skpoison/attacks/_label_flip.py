@@ -169,7 +169,7 @@ class LabelFlip(BaseLabelAttack):
             self.surrogate, X, labels, random_state, differentiable=False
         )
         columns = encode_labels(self.classes_, np.asarray(self.surrogate_.classes_), "`surrogate`")
-        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(X))
+        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(codes))
         own = scores[rows, codes]
         if self.selection == "loss":
             # The cross-entropy rises by own - scores[wanted]: log sum exp is the same in both.
