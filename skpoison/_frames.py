@@ -25,9 +25,14 @@ def is_series(y):
     return nw.dependencies.is_into_series(y)
 
 
+def is_dict_of_parts(X):
+    """Whether X is a dict whose values have the rows, as skorch takes it."""
+    return isinstance(X, Mapping) and not hasattr(X, "shape")  # Some sparse arrays are mappings.
+
+
 def count_rows(X):
     """The number of rows of X in any container; of a dict, the number of rows of its values."""
-    if isinstance(X, Mapping):
+    if is_dict_of_parts(X):
         counts = {name: count_rows(part) for name, part in X.items()}
         if len(set(counts.values())) != 1:
             raise ValueError(f"X must have the same number of rows in all its parts, got {counts}")
@@ -113,6 +118,8 @@ def labels_like(labels, original, before):
     values, first = np.unique(before, return_index=True)
     if not np.isin(labels[changed], values).all():
         return _new_labels_like(labels, original)
+    if not len(changed) and hasattr(original, "iloc"):
+        return original.copy()  # Of all rows in their order, `take` would be a view.
     source = np.arange(len(before))
     source[changed] = first[np.searchsorted(values, labels[changed])]
     return _taken(original, source, labels)
@@ -210,7 +217,7 @@ def _words_for(column, values):
     if text is not None:
         is_category = dtype in (nw.Categorical, nw.Enum)
         what = "categories that are text" if is_category else "text"
-        return f"{what}: could not convert string to float: {text!r}"
+        return f"{what}: could not convert string to float: {str(text)!r}"
     if dtype.is_temporal() or values.dtype.kind in "mM":
         return "dates or times"
     return "complex numbers" if values.dtype.kind == "c" else None
@@ -234,15 +241,13 @@ def _frame_with(rows, original, before):
             column = column.cast(nw.Float64())
         own = np.flatnonzero(rows[:, place] != before[:, place])
         values = rows[own, place].astype(column.to_numpy().dtype)
-        changed[place] = column.scatter(own.tolist(), values.tolist()).to_native()
+        changed[place] = column.scatter(own.tolist(), values.tolist())
     if hasattr(original, "iloc"):
         frame = original.copy()
         for place, column in changed.items():
-            frame.isetitem(place, column)
+            frame.isetitem(place, column.to_native())
         return frame
-    frame = nw.from_native(original, eager_only=True)
-    changed = [nw.from_native(column, series_only=True) for column in changed.values()]
-    return frame.with_columns(*changed).to_native()
+    return nw.from_native(original, eager_only=True).with_columns(*changed.values()).to_native()
 
 
 def _columns_differ(one, two):

@@ -5,7 +5,6 @@ An error names the parameter, the rule and the value: "`budget` must be >= 0, go
 
 import math
 import warnings
-from collections.abc import Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -14,7 +13,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ._frames import count_missing, is_frame, numbers_of, plain_labels
+from ._frames import count_missing, is_dict_of_parts, is_frame, numbers_of, plain_labels
 
 
 @contextmanager
@@ -179,7 +178,7 @@ def note_rows(estimator, X, *, reset):
     if reset:
         for name in ("n_features_in_", "input_shape_", "feature_names_in_"):
             vars(estimator).pop(name, None)
-    if isinstance(X, Mapping):
+    if is_dict_of_parts(X):
         return
     shape = tuple(getattr(X, "shape", ()))[1:]
     if len(shape) > 1 and reset:
