@@ -5,7 +5,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -15,6 +14,7 @@ from .._frames import (
     copy_of,
     count_rows,
     is_frame,
+    is_sparse,
     labels_like,
     like,
     narrowing_of,
@@ -130,7 +130,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
     def _rows_of(self, X):
         """Hook: learn the shape of rows, and return what `_poison` gets as X, read-only."""
-        if issparse(X):
+        if is_sparse(X):
             raise TypeError(
                 f"X must be dense for {type(self).__name__}, got a sparse {type(X).__name__}: use "
                 "`X.toarray()`, or an attack on labels, which takes sparse rows as they are"
