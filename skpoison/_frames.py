@@ -4,6 +4,7 @@ A frame is what narwhals takes for one that lies in memory: a table of pandas, p
 other libraries, none of which is imported here.
 """
 
+import math
 from collections.abc import Mapping
 
 import narwhals.stable.v2 as nw
@@ -46,6 +47,21 @@ def count_rows(X):
         return _num_samples(X)
     except TypeError as error:
         raise TypeError(f"X must have rows: {error}") from None
+
+
+def shape_of(X):
+    """The shape of X; (n,) for rows that have none, such as lists of several lengths."""
+    if hasattr(X, "shape"):
+        return tuple(X.shape)
+    try:
+        return np.shape(X)
+    except ValueError:
+        return (count_rows(X),)
+
+
+def count_cells(X):
+    """How many values X holds, to tell its size; of sparse rows those that are stored."""
+    return X.nnz if is_sparse(X) else math.prod(shape_of(X))
 
 
 def numbers_of(X):
