@@ -15,7 +15,8 @@ class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     """Several attacks in turn: each poisons the result of the one before.
 
     Attacks on features and on labels can be mixed, as in the paper's unified model of a poisoned
-    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`.
+    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`. It
+    takes the X that all its attacks take, and hands it from one to the next in its container.
 
     Parameters
     ----------

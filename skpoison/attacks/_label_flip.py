@@ -14,6 +14,9 @@ SELECTIONS = ("random", "margin", "loss")
 class LabelFlip(BaseLabelAttack):
     """Regime C: change the labels of a share of the rows, drawn at random or chosen by a surrogate.
 
+    Rows drawn at random may be of any kind, because they are not read: text, sparse rows, frames
+    with categories and missing cells. A surrogate gets X as it is, so it must take such rows.
+
     Parameters
     ----------
     rate : float, default=0.1
@@ -36,7 +39,8 @@ class LabelFlip(BaseLabelAttack):
     surrogate : classifier, default=None
         The classifier that ranks the rows for "margin" and "loss": unfitted (it is cloned and
         fitted on the clean data), or ``FrozenEstimator(fitted)``. It needs ``logits``,
-        ``decision_function`` or ``predict_proba``. "random" does not use it.
+        ``decision_function`` or ``predict_proba``. It gets X as it is, but images as flat rows if
+        it has no ``logits``. "random" does not use it.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows and labels, and the surrogate where it has no seed of its own.
 

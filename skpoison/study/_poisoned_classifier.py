@@ -115,8 +115,8 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, in any container that the attack and the victim take.
         y : array-like of shape (n,)
             Their labels.
         **fit_params
@@ -150,7 +150,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -166,7 +166,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -182,7 +182,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -198,7 +198,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -214,7 +214,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
         y : array-like of shape (n,)
             Their labels.
