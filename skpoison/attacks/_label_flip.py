@@ -1,9 +1,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import get_tags
 
 from .._typing import Classifier, Seed
-from .._validation import check_choice, check_real, encode_labels
+from .._validation import check_choice, check_real, encode_labels, takes
 from .._warnings import warn_no_row
 from ._base_label import BaseLabelAttack
 from ._surrogate import fit_surrogate, scores_of
@@ -105,10 +104,9 @@ class LabelFlip(BaseLabelAttack):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.selection != "random" and hasattr(self.surrogate, "__sklearn_tags__"):
-            # X goes on to the surrogate.
-            taken = get_tags(self.surrogate).input_tags
-            tags.input_tags.sparse, tags.input_tags.allow_nan = taken.sparse, taken.allow_nan
+        if self.selection != "random":  # X goes on to the surrogate.
+            for kind in ("sparse", "allow_nan"):
+                setattr(tags.input_tags, kind, takes(self.surrogate, kind))
         return tags
 
     def _check_parameters(self):
