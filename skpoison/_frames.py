@@ -140,7 +140,7 @@ def labels_like(labels, original, before):
     """
     changed = np.flatnonzero(labels != before)
     values, first = np.unique(before, return_index=True)
-    if not np.isin(labels[changed], values).all():
+    if labels.dtype.kind != before.dtype.kind or not np.isin(labels[changed], values).all():
         return _new_labels_like(labels, original)
     if not len(changed) and hasattr(original, "iloc"):
         return original.copy()  # Of all rows in their order, `take` would be a view.
