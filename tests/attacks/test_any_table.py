@@ -1,5 +1,6 @@
 """Any table, any victim: what an attack does not change comes back as it was."""
 
+import copy
 import tracemalloc
 
 import imblearn.utils.estimator_checks as imblearn_checks
@@ -178,7 +179,9 @@ FAMILIES = {
     ),
     "objects": pd.DataFrame({"a": [1, 2, 3, 4.5, 5, 6], "b": 1, "c": 0.0}).astype({"a": object}),
     "categories": pd.DataFrame({"a": pd.Categorical([3, 5] * 3), "b": True, "c": 0.0}),
-    "nullable": pd.DataFrame({"a": np.arange(6), "b": True, "c": 0.0}).convert_dtypes(),
+    "nullable": pd.DataFrame(
+        {"a": np.arange(6), "b": True, "c": 0.0}, index=[7, 7, 5, 5, 6, 6]
+    ).convert_dtypes(),
     "pyarrow": pd.DataFrame({"a": np.arange(6), "b": True, "c": 0.0}).convert_dtypes(
         dtype_backend="pyarrow"
     ),
@@ -210,10 +213,13 @@ def columns_of(frame):
 def test_a_column_that_changes_becomes_a_float_of_its_family(family):
     # Fails if one changed cell costs the other columns their dtypes, or the frame its library.
     frame = FAMILIES[family]
+    before = columns_of(copy.deepcopy(frame))
     attack = Move(norm="l2,inf", budget=1.0, clip=None)
     X_poisoned, _ = attack.poison(frame, [0, 1] * 3)
     assert type(X_poisoned) is type(frame)
     (heads, cells), (old_heads, old_cells) = columns_of(X_poisoned), columns_of(frame)
+    assert old_heads == before[0]
+    np.testing.assert_array_equal(old_cells, before[1])
     assert heads[1:] == old_heads[1:]
     assert heads[0] == (old_heads[0][0], FLOATS.get(family, "float64"))
     moved = cells.astype(float) - old_cells.astype(float)
