@@ -16,6 +16,7 @@ ROOT = Path(skpoison.__file__).parent
 FOUNDATION = {
     *(
         "_deterministic",
+        "_frames",
         "_intervals",
         "_seeding",
         "_switches",
@@ -29,12 +30,13 @@ FOUNDATION = {
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
+    "_frames": set(),
     "_intervals": set(),
     "_deterministic": set(),
     "_switches": set(),
     "_threads": {"_validation"},
     "_warnings": set(),
-    "_validation": set(),
+    "_validation": {"_frames"},
     "_seeding": set(),
     "_typing": set(),
     "_version": set(),
@@ -48,6 +50,7 @@ OURS = {
     "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
+    "_frames": {"narwhals", "numpy", "scipy", "sklearn"},
     "_intervals": {"numpy", "scipy"},
     "_deterministic": {"torch"},
     "_switches": {"torch"},
