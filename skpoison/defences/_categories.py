@@ -63,7 +63,10 @@ def _order_of(series):
         return map(_plain, series.dtype.categories)
     kind = _arrow_type(series)
     if kind is not None and kind.ordered:
-        return map(_plain, series.cat.get_categories().to_list())
+        native = series.to_native()
+        if not series.implementation.is_pyarrow():
+            native = native.array.__arrow_array__()
+        return map(_plain, native.unify_dictionaries().chunk(0).dictionary.to_pylist())
     return ()
 
 

@@ -4,10 +4,13 @@ import itertools
 from hashlib import blake2b
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nosy import Nosy
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -27,6 +30,7 @@ from skpoison import (
 )
 from skpoison.defences._content import contents_of_numbers
 from skpoison.defences._partitions import seed_of, split_by_content
+from skpoison.defences._rows import rows_of
 from skpoison.defences._votes import certified_radius
 from skpoison.nets.stacks import is_independent_in_a_stack
 
@@ -34,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SQUARE = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
 CUBE = list(itertools.product((0.0, 1.0), repeat=3))
 # As many partitions as keep the rows of the domain apart: a certificate is largest then.
-N_SQUARE, N_CUBE = 6, 22
+N_SQUARE, N_CUBE, N_TABLE = 6, 22, 8
 
 
 class Chaos(ClassifierMixin, BaseEstimator):
@@ -84,8 +88,8 @@ def within(rows, domain, labels, r):
         yield from ((changed, distance) for changed in level)
 
 
-def fitted(rows, estimator, n_partitions, **kwargs):
-    X = np.array([x for x, _ in rows])
+def fitted(rows, estimator, n_partitions, table=np.array, **kwargs):
+    X = table([x for x, _ in rows])
     y = np.array([label for _, label in rows])
     ensemble = PartitionEnsemble(estimator, n_partitions, random_state=0, **kwargs)
     return ensemble.fit(X, y)
@@ -125,6 +129,41 @@ def test_no_certified_prediction_changes_on_the_square(estimator):
         broken += (broken_at == 1).sum()
     assert certified > 0
     assert broken > 0
+
+
+def of_pandas(points):
+    """Categories are those of these points, as pandas finds them; `rank` has them in an order."""
+    numbers, letters = zip(*points, strict=True)
+    rank = pd.Categorical(letters, sorted(set(letters), reverse=True), ordered=True)
+    return pd.DataFrame({"x": numbers, "letter": pd.Categorical(letters), "rank": rank})
+
+
+def of_polars(points):
+    numbers, letters = zip(*points, strict=True)
+    letter = pl.Series(letters, dtype=pl.Categorical)
+    rank = pl.Series(letters, dtype=pl.Enum(sorted(set(letters), reverse=True)))
+    return pl.DataFrame({"x": numbers, "letter": letter, "rank": rank})
+
+
+@pytest.mark.parametrize("table", [of_pandas, of_polars])
+def test_no_certified_prediction_changes_if_a_row_has_a_new_category(table):
+    # Every training set at one change of eight rows, two at each of four points; a fifth point has
+    # a category that no row has, and that comes first. Fails if members see all categories, their
+    # codes, or the index.
+    domain = [*itertools.product((0.0, 1.0), "bc"), (1.0, "a")]
+    contents = rows_of(Nosy(), table(domain), reset=True).contents()
+    assert max(map(len, split_by_content(contents, np.zeros(5), N_TABLE))) == 1
+    X = table([*itertools.product(np.arange(8.0), "abc")])
+    rows = [(point, label) for point in domain[:4] for label in (0, 2)]
+    ensemble = fitted(rows, Nosy(), N_TABLE, table)
+    before, radius = ensemble.predict(X), ensemble.certify(X)
+    broken = np.zeros(len(X), dtype=bool)
+    for changed, _ in within(rows, domain, (-1, 0, 2), r=1):
+        after = fitted(changed, Nosy(), N_TABLE, table).predict(X)
+        assert (after == before)[radius >= 1].all(), changed
+        broken |= after != before
+    assert (radius >= 1).sum() > 2
+    assert broken.sum() > 2
 
 
 def test_no_certified_prediction_changes_at_two_rows():
