@@ -304,7 +304,7 @@ def test_load_takes_only_curves(tmp_path):
         "[" * 100_000,
         "\x00",
         json.dumps({**good, "n_splits": 3}),
-        json.dumps({**good, "version": 3}),
+        json.dumps({**good, "version": 4}),
         json.dumps({**good, "version": True}),
         json.dumps({**good, "param_range": [1, 2, {"tuple": 3}]}),
         json.dumps({**good, "param_range": [1, 2, {"set": [3]}]}),
