@@ -303,12 +303,12 @@ def _attack_of(curve, attack):
 
 def _over_strengths(curve, attack, drop, confidence):
     """The breaking point of a curve over the strengths of an attack."""
-    budgets = curve.values(attack)
+    budgets = curve.values_of(attack)
     clean = next(
         (
             (name, i)
             for name in (attack, *(n for n, word in curve.strength_names.items() if word is None))
-            for i, strength in enumerate(curve.values(name))
+            for i, strength in enumerate(curve.values_of(name))
             if strength == 0 or curve.strength_names[name] is None
         ),
         None,

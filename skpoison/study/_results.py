@@ -106,7 +106,7 @@ class RobustnessCurve:
     def _size(self):
         return f"{_counted(self.n_splits, 'fold')} x {_counted(self.n_repeats, 'repeat')}"
 
-    def values(self, name: str) -> list[Any]:
+    def values_of(self, name: str) -> list[Any]:
         """Return the values at which the scores of an attack stand.
 
         Parameters
@@ -130,7 +130,7 @@ class RobustnessCurve:
     def _verdict(self, name):
         """One line on the shape of a curve."""
         fitted = self._fitted(name)
-        values = [self.values(name)[i] for i in fitted]
+        values = [self.values_of(name)[i] for i in fitted]
         if not values:
             return "no scores: all fits or their scores failed"
         if not self._whole_columns(name).any():
@@ -147,7 +147,7 @@ class RobustnessCurve:
 
     def _fall_in_words(self, name):
         """How far the scores fall over the strengths of an attack."""
-        fitted, values = self._fitted(name), self.values(name)
+        fitted, values = self._fitted(name), self.values_of(name)
         whole = self._whole_columns(name)
         means = self._table(name)[:, whole].mean(axis=1)
         word = self.strength_names[name]
@@ -208,7 +208,7 @@ class RobustnessCurve:
                 "fit_time": self.fit_times[name][i, column],
             }
             for name in self.scores
-            for i, value in enumerate(_printable(self.values(name)))
+            for i, value in enumerate(_printable(self.values_of(name)))
             for column in range(self.n_splits * self.n_repeats)
         ]
         return pd.DataFrame(rows)
@@ -244,7 +244,7 @@ class RobustnessCurve:
             )
         means = self._table(name)[fitted][:, whole].mean(axis=1)
         best = int(np.argmax(means))
-        return Peak(self.values(name)[fitted[best]], float(means[best]))
+        return Peak(self.values_of(name)[fitted[best]], float(means[best]))
 
     def u_shape(self, name: str, confidence: float = 0.95) -> UShape:
         """Say how far each end of the curve lies under the best of the other values.
@@ -453,7 +453,7 @@ class RobustnessCurve:
     def _repr_html_(self):
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.scores)
         # Where attacks have strengths of their own, each cell says which it is.
-        shared = all(self.values(name) == self.param_range for name in self.scores)
+        shared = all(self.values_of(name) == self.param_range for name in self.scores)
         body = ""
         for i, value in enumerate(self.param_range):
             cells = "".join(f"<td>{self._cell(name, i, shared)}</td>" for name in self.scores)

@@ -48,7 +48,7 @@ def robustness_curve(
     random_state: Seed = None,
     progress: bool = False,
     params: dict[str, Any] | None = None,
-) -> RobustnessCurve:
+) -> Any:  # A curve, curves by victim, or a dict of these by metric.
     """Score classifiers on clean data over a parameter, trained under each of several attacks.
 
     The parameter is one of the classifier, the victim, or the strength of the attacks. Every attack

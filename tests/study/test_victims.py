@@ -26,9 +26,11 @@ from skpoison import (
     RobustnessCurve,
     RobustnessCurves,
     breaking_point,
+    fit_many,
     robustness_curve,
 )
 from skpoison._seeding import seed_estimator
+from skpoison.study.engine import _plan, _worker
 
 TREE = DecisionTreeClassifier(max_features=0.5)  # It draws columns, so that its seed matters.
 BAYES = GaussianNB()
@@ -195,6 +197,31 @@ def test_clean_training_is_one_fit_and_no_attack_runs_at_strength_0(digits, caps
     runs, curve = runs_of(lambda: robustness_curve(BAYES, *digits, **{**study, "param_range": [0]}))
     assert len(runs) == 3
     assert curve.scores["chain"].mean() < curve.scores["flips"].mean()
+
+
+def test_nets_of_a_victim_are_trained_together_over_all_strengths(digits, monkeypatch):
+    # Fails if each strength has a stack of its own, or victims share one.
+    sizes = []
+
+    def counted(nets, data, *, fused):
+        sizes.append(len(nets))
+        return fit_many(nets, data, fused=fused)
+
+    monkeypatch.setattr(_worker, "fit_many", counted)
+    net = NetClassifier(MLP, lr=0.5, batch_size=64, max_epochs=1)
+    study = {**STRENGTHS, "param_range": [0, 0.2, 0.4], "cv": 2, "fused": True}
+    study["attacks"] = {"flips": LabelFlip()}
+    robustness_curve({"a": net, "b": net}, *digits, **study)
+    assert sizes == [6, 6]
+
+
+def test_waves_change_nothing(digits, monkeypatch):
+    study = {**STRENGTHS, "param_range": {"flips": [0, 0.2, 0.4], "noise": [0, 1.0, 2.0]}}
+    before = robustness_curve({"tree": TREE, "bayes": BAYES}, *digits, **study)
+    monkeypatch.setattr(_plan, "MAX_BYTES", 1)
+    after = robustness_curve({"tree": TREE, "bayes": BAYES}, *digits, **study)
+    for name, curve in before.items():
+        assert_same(curve, after[name])
 
 
 class Own(BaseLabelAttack):

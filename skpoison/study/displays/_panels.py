@@ -70,7 +70,7 @@ def _of_strengths(curves):
     attacked, clean = {}, []
     for victim, curve in curves.items():
         for name, word in curve.strength_names.items():
-            line = Line(victim, name, list(curve.values(name)), curve.scores[name])
+            line = Line(victim, name, list(curve.values_of(name)), curve.scores[name])
             if word is None:
                 clean.append(line)
             else:
