@@ -6,9 +6,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._frames import like
 from .._threads import limit_threads
 from .._typing import Classifier, Rows, Seed
-from .._validation import check_labels, check_real, check_rows, like
+from .._validation import check_labels, check_real, check_rows
 from .._warnings import warn_no_row
 from ._base import BaseAttack
 from ._sampler import SamplerMixin
@@ -108,7 +109,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         is_fitted = hasattr(self, "n_features_in_")
         seen = self if is_fitted else BaseEstimator()
         rows = check_rows(seen, X, reset=not is_fitted)
-        return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
+        stamped = self._stamped(rows, getattr(seen, "feature_names_in_", None))
+        return like(stamped, X, rows, None)
 
     @limit_threads
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:

@@ -5,11 +5,21 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._frames import (
+    copy_of,
+    count_rows,
+    is_frame,
+    labels_like,
+    like,
+    narrowing_of,
+    rows_that_differ,
+)
 from .._threads import limit_threads
 from .._typing import Array, Rows, Seed
 from .._validation import (
@@ -19,8 +29,6 @@ from .._validation import (
     check_labels,
     check_real,
     check_rows,
-    labels_like,
-    like,
     rows_in_share,
     unchanged_by,
 )
@@ -107,28 +115,40 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         """
         return self._check_and_poison(X, y)
 
-    def _check_and_poison(self, X, y, **kwargs):
-        """Check the data, call `_poison` (with `kwargs`), and record which rows changed."""
+    def _check_and_poison(self, X, y, **out):
+        """Check the data, call `_poison` (perhaps with `out`), and record which rows changed."""
         with unchanged_by(BaseException, self):
             self._check_parameters()
-            rows = check_rows(self, X, reset=True).view()
-            labels, classes = check_labels(y, len(rows))
+            rows = self._rows_of(X)
+            labels, classes = check_labels(y, count_rows(rows))
             labels = labels.view()
-            rows.flags.writeable = labels.flags.writeable = False  # They may be the caller's.
+            labels.flags.writeable = False  # They may be the caller's.
             self._check_data(rows)
             self.classes_ = classes
             random_state = check_random_state(self.random_state)
-            X_new, y_new = self._poison(rows, labels, random_state, **kwargs)
-            if np.may_share_memory(X_new, rows):
-                X_new = X_new.copy()
-            if np.may_share_memory(y_new, labels):
-                y_new = y_new.copy()
-            changed = y_new != labels
-            for part in parts_of(len(rows)):
-                moved = X_new[part] != rows[part]
-                changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
-            self.poison_indices_ = np.flatnonzero(changed)
-            return like(X_new, X), labels_like(y_new, y)
+            X_new, y_new = self._poison(rows, labels, random_state, **out)
+            X_poisoned, moved = self._given_back(X_new, rows, None if out else X)
+            self.poison_indices_ = np.flatnonzero(moved | (y_new != labels))
+            return X_poisoned, labels_like(y_new, y, labels)
+
+    def _rows_of(self, X):
+        """Hook: learn the shape of rows, and return what `_poison` gets as X, read-only."""
+        if issparse(X):
+            raise TypeError(
+                f"X must be dense for {type(self).__name__}, got a sparse {type(X).__name__}: use "
+                "`X.toarray()`, or an attack on labels, which takes sparse rows as they are"
+            )
+        rows = check_rows(self, X, reset=True).view()
+        rows.flags.writeable = False  # They may be the caller's.
+        return rows
+
+    def _given_back(self, X_new, rows, X):
+        """Hook: return the new rows in the container of X, and which of them changed, (n,).
+
+        If X is None, they stay in the array in which they are.
+        """
+        moved = rows_that_differ(X_new, rows)
+        return like(X_new, X, rows, moved), moved
 
     def _check_parameters(self):
         """Hook: raise if a parameter is out of its range."""
@@ -300,7 +320,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         """
         check_is_fitted(self)
         self._check_output(X)
-        return like(np.array(check_rows(self, X, reset=False)), X)
+        rows = check_rows(self, X, reset=False)
+        return copy_of(X if is_frame(X) or isinstance(X, np.ndarray) else rows)
 
     def _check_output(self, X):
         """Raise if rows of X are no rows of a frame, and scikit-learn is told to return one."""
@@ -346,6 +367,12 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _n_changeable(self, n_rows):
         return rows_in_share(self.max_fraction, n_rows)
 
+    def _given_back(self, X_new, rows, X):
+        narrow = narrowing_of(X, rows.dtype)
+        if narrow is not None:
+            self._finish(rows, X_new, narrow)
+        return super()._given_back(X_new, rows, X)
+
     def _poison(self, X, y, random_state, out=None):
         out = self._check_out(out, X)
         wanted = np.asarray(self._perturb(X, y, random_state))
@@ -382,14 +409,19 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             raise ValueError(f"`out` must be writeable and apart from X, got {got}")
         return out
 
-    def _finish(self, X, X_new):
-        """Clip the new rows in place, pull them back if rounding left the budget, and measure."""
+    def _finish(self, X, X_new, narrow=None):
+        """Clip the new rows in place, pull them back if rounding left the budget, and measure.
+
+        `narrow` rounds rows in place to the dtypes of a frame's columns.
+        """
         limits = np.finfo(X.dtype)
         box = self._box(X) or (limits.min, limits.max)
         for part in parts_of(len(X)):
             np.clip(X_new[part], *np.asarray(box, dtype=X.dtype), out=X_new[part])
+            if narrow is not None:
+                narrow(X_new[part])
         norms = moved_by(X, X_new)
-        norms = shrink_to_budget(X, X_new, norms, self._radius(len(X)), self.norm)
+        norms = shrink_to_budget(X, X_new, norms, self._radius(len(X)), self.norm, narrow)
         self.budget_ = self._radius(len(X))
         self.perturbation_norms_ = norms
         n_changeable = max(self._n_changeable(len(X)), 1)

@@ -4,10 +4,11 @@ import numpy as np
 
 from .._typing import Seed
 from ._base import BaseAttack
+from ._rows_as_given import RowsAsGiven
 from ._sampler import SamplerMixin
 
 
-class BaseLabelAttack(SamplerMixin, BaseAttack):
+class BaseLabelAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     """Base of attacks on labels: the hook `_relabel` gives new labels.
 
     It is a sampler: it has `fit_resample` and no `transform`, because a scikit-learn transformer
@@ -37,7 +38,11 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
 
     @abstractmethod
     def _relabel(self, X, codes, n_classes, random_state):
-        """Hook: return new codes (n,), indices into `classes_`. Inputs are read-only."""
+        """Hook: return new codes (n,), indices into `classes_`.
+
+        X is what the caller gave, in any container: `numpy.asarray(X)` if rows of numbers are
+        needed. Do not write to X or `codes`.
+        """
 
     def _poison(self, X, y, random_state):
         codes = np.searchsorted(self.classes_, y)
@@ -49,4 +54,9 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
                 f"`_relabel` of {type(self).__name__} must return integers from 0 to "
                 f"{n_classes - 1} of shape {codes.shape}, got {new.dtype} of shape {new.shape}"
             )
-        return X.copy(), self.classes_[new]
+        return X, self.classes_[new]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        return tags

@@ -1,5 +1,6 @@
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import get_tags
 
 from .._typing import Classifier, Seed
 from .._validation import check_choice, check_real, encode_labels
@@ -100,6 +101,14 @@ class LabelFlip(BaseLabelAttack):
         self.surrogate = surrogate
         self.random_state = random_state
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.selection != "random" and hasattr(self.surrogate, "__sklearn_tags__"):
+            # X goes on to the surrogate.
+            taken = get_tags(self.surrogate).input_tags
+            tags.input_tags.sparse, tags.input_tags.allow_nan = taken.sparse, taken.allow_nan
+        return tags
+
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
         check_choice(self.selection, "selection", SELECTIONS)
@@ -171,7 +180,7 @@ class LabelFlip(BaseLabelAttack):
             self.surrogate, X, labels, random_state, differentiable=False
         )
         columns = encode_labels(self.classes_, np.asarray(self.surrogate_.classes_), "`surrogate`")
-        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(X))
+        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(codes))
         own = scores[rows, codes]
         if self.selection == "loss":
             # The cross-entropy rises by own - scores[wanted]: log sum exp is the same in both.

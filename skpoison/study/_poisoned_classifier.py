@@ -266,9 +266,17 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         victim = get_tags(self.estimator)
         tags.classifier_tags = victim.classifier_tags
-        tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
-        tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
+        for name in ("sparse", "allow_nan"):
+            is_taken = getattr(victim.input_tags, name) and self._attack_takes(name)
+            setattr(tags.input_tags, name, is_taken)
         return tags
+
+    def _attack_takes(self, name):
+        """Whether the attack says by a tag of its input that it takes such rows; None takes all."""
+        if self.attack is None:
+            return True
+        has_tags = hasattr(self.attack, "__sklearn_tags__")
+        return has_tags and getattr(get_tags(self.attack).input_tags, name)
 
 
 def poison_once(attack, X, y, memory):
