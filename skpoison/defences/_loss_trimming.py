@@ -13,12 +13,15 @@ from .._validation import (
     check_int,
     check_labels,
     check_real,
-    check_rows,
     encode_labels,
+    note_rows,
     rows_in_share,
     unchanged_by,
+    without_names,
 )
 from .._warnings import warn_no_row
+from ._rows import check_shape, count_rows, single_column, take_rows
+from ._tags import tags_of_wrapper
 
 
 class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -62,6 +65,10 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
+    If no row is left out, `estimator` is trained once, on X and y as they were given. It then
+    scores exactly as alone, if its own `random_state` is set, or if both are trained in a study
+    with the same seed.
+
     A round keeps the n - floor(fraction n) rows with the smallest cross-entropy; ties go to the
     first rows. It also keeps the row with the smallest loss of each class, so that no class is
     lost.
@@ -104,10 +111,10 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Training rows.
+        X : array-like, sparse matrix or frame, of shape (n, d) or (n, c, h, w)
+            Training rows, which go to `estimator` as they are.
         y : array-like of shape (n,)
-            Their labels.
+            Their labels, which go to `estimator` as they are.
 
         Returns
         -------
@@ -129,17 +136,20 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"`estimator` must be a classifier with `predict_proba`, got {self.estimator!r}"
             )
         with unchanged_by(BaseException, self):
-            rows = check_rows(self, X, reset=True)
-            labels, _ = check_labels(y, len(rows))
+            n_rows = count_rows(X)
+            note_rows(self, X, reset=True)
+            labels, _ = check_labels(y, n_rows)
+            y = single_column(y)  # `check_labels` has warned.
             random_state = check_random_state(self.random_state)
-            n_kept = len(rows) - rows_in_share(fraction, len(rows))
-            if fraction and n_kept == len(rows):
-                warn_no_row(self, "fraction", fraction, len(rows))
-            kept = np.arange(len(rows))
-            model = self._fit_on(rows, labels, random_state)
-            for _ in range(n_rounds):
-                kept = _least(_losses(model, rows, labels), labels, n_kept)
-                model = self._fit_on(rows[kept], labels[kept], random_state)
+            n_kept = n_rows - rows_in_share(fraction, n_rows)
+            if fraction and n_kept == n_rows:
+                warn_no_row(self, "fraction", fraction, n_rows)
+            kept = np.arange(n_rows)
+            model = self._fit_on(X, y, random_state)
+            # If no row is left out, the rounds would train on the same rows again.
+            for _ in range(n_rounds if n_kept < n_rows else 0):
+                kept = _least(_losses(model, X, labels), labels, n_kept)
+                model = self._fit_on(take_rows(X, kept), take_rows(y, kept), random_state)
             self.estimator_, self.kept_indices_ = model, kept
             # The estimator may have a parameter `classes`, in an order of its own.
             self.classes_ = np.asarray(model.classes_)
@@ -157,7 +167,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -165,7 +175,9 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         y : ndarray of shape (n,)
         """
         check_is_fitted(self)
-        return self.estimator_.predict(check_rows(self, X, reset=False))
+        check_shape(self, X)
+        with without_names():  # `check_shape` has warned.
+            return self.estimator_.predict(X)
 
     @limit_threads
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -173,7 +185,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -182,10 +194,15 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(check_rows(self, X, reset=False))
+        check_shape(self, X)
+        with without_names():
+            return self.estimator_.predict_proba(X)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "kept_indices_")
+
+    def __sklearn_tags__(self):
+        return tags_of_wrapper(super().__sklearn_tags__(), self.estimator)
 
 
 def _losses(model, X, y):

@@ -11,10 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._seeding import seed_estimator
 from .._threads import limit_threads, one_thread
 from .._typing import Array, Classifier, Seed
-from .._validation import check_bool, check_int, check_labels, check_rows, unchanged_by
+from .._validation import check_bool, check_int, check_labels, unchanged_by, without_names
 from ..nets import NetClassifier
 from ..nets.stacks import fit_independent, is_independent_in_a_stack
-from ._partitions import seed_of, split_by_content, without_signed_zeros
+from ._partitions import seed_of, split_by_content
+from ._rows import rows_of
+from ._tags import tags_of_wrapper
 from ._votes import certified_radius
 
 MAX_ROWS = 1024
@@ -24,9 +26,10 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Deep partition aggregation: a majority vote with a certificate against poisoning.
 
     A hash of its features puts each training row into one of `n_partitions` partitions. A clone of
-    `estimator` is trained on each partition, and the clones vote. If a row is inserted, removed or
-    relabelled, only one partition changes, so at most one vote changes. A prediction that leads by
-    many votes then stays [1]_: `certify` returns how many such changes it withstands.
+    `estimator` (a member of the ensemble) is trained on each partition, and the members vote. If a
+    row is inserted, removed or relabelled, only one partition changes, so at most one vote changes.
+    A prediction that leads by many votes then stays [1]_: `certify` returns how many such changes
+    it withstands.
 
     Parameters
     ----------
@@ -62,11 +65,20 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    The certificate rests on one property: the predictions of a clone (a member of the ensemble)
-    depend on the *set* of rows in its partition, and on nothing else of the training set. Therefore
+    X may be an array, a sparse matrix, a frame of pandas, polars or pyarrow, or a list of texts.
+    Members get the same container and columns, with texts, dates and missing cells as they are;
+    an array of numbers comes as floats, a sparse matrix as CSR.
 
-    - the hash (BLAKE2b, not seeded) is of the features as numbers, without the label; equal rows
-      share a partition;
+    The certificate rests on one property: the predictions of a member depend on the *set* of rows
+    in its partition, and on nothing else of the training set. Therefore
+
+    - the hash (BLAKE2b, not seeded) is of the features by value, without the label; equal rows
+      share a partition. A number is hashed as a float64 (1, 1.0 and True are one value), a text by
+      its characters, a date by its instant, a category by its label, and a missing cell (None, NaN,
+      NA, NaT) as NaN. A cell of another kind, such as a list, is refused;
+    - a column of categories has only those of the member's own rows, sorted, or in their order if
+      they have one. In rows to predict, another category is a missing cell to this member;
+    - a frame of pandas comes without its index, which may tell where a row stood in X;
     - rows are sorted by their content, so that their order in X does not matter;
     - seeds come from the content of the partition;
     - a member knows only the classes in its own partition, because a list of all classes would
@@ -76,10 +88,12 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     - if numbers of votes are equal, the first label in sorted order wins;
     - nets are trained together, on one thread, only if this is known not to change their bits.
 
-    The certificate compares training sets of the same number of features and dtype. It needs an
-    `estimator` whose fit is a function of rows, labels and seed. It is about training that
-    succeeds: an inserted row that makes a fit fail (because it is too large for a float32, say)
-    raises an error, and does not count as another prediction.
+    The certificate compares training sets of the same columns and dtypes, categories aside. It does
+    not cover a row that changes the dtype of a column, say from integers to floats. It needs an
+    `estimator` whose fit is a function of rows, labels and seed. A row of polars has the label of a
+    category, but not its physical code, which depends on what else the process has read. The
+    certificate is about training that succeeds: an inserted row that makes a fit fail (because it
+    is too large for a float32, say) raises an error, and does not count as another prediction.
 
     References
     ----------
@@ -120,8 +134,8 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Training rows.
+        X : array-like, sparse matrix or frame, of shape (n, d) or (n, c, h, w)
+            Training rows, of any content that `estimator` takes.
         y : array-like of shape (n,)
             Their labels.
 
@@ -134,28 +148,34 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If a parameter is out of its range, or X or y cannot be used.
         TypeError
-            If `estimator` is not a classifier.
+            If `estimator` is not a classifier, or a cell of X has no value to hash.
         """
         n_partitions = check_int(self.n_partitions, "n_partitions", low=1)
         check_bool(self.fused, "fused")
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "predict"):
             raise TypeError(f"`estimator` must be a classifier, got {self.estimator!r}")
         with unchanged_by(BaseException, self):
-            rows = without_signed_zeros(check_rows(self, X, reset=True))
+            rows = rows_of(self, X, reset=True)
             labels, classes = check_labels(y, len(rows), min_classes=1)
-            parts = split_by_content(rows, labels, n_partitions)
+            contents = rows.contents()
+            parts = split_by_content(contents, labels, n_partitions, rows.spellings)
             # The draw does not depend on the data, so every training set has the same base.
             base = int(check_random_state(self.random_state).randint(2**31 - 1))
-            self.estimators_ = self._fit_members(
-                [(rows[part], labels[part]) for part in parts], base
-            )
+            seeds = [seed_of([contents[i] for i in part], labels[part], base) for part in parts]
+            self._categories = [rows.categories(part) for part in parts]
+            data = [
+                (rows.take(part, categories), labels[part])
+                for part, categories in zip(parts, self._categories, strict=True)
+            ]
+            self.estimators_ = self._fit_members(data, seeds)
+            self._as_array = rows.is_array
             # A NetClassifier may have a parameter `classes` with labels that no row has.
             found = [member.classes_ for member in self.estimators_ if member is not None]
             self.classes_ = np.unique(np.concatenate([classes, *found]))
             self.partition_sizes_ = np.array([len(part) for part in parts])
         return self
 
-    def _fit_members(self, data, base):
+    def _fit_members(self, data, seeds):
         """Fit a member for each (X, y), from this data alone; None for an empty partition."""
         members = [None] * len(data)
         nets, places = [], []
@@ -166,7 +186,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             if (y == y[0]).all():
                 members[k] = DummyClassifier(strategy="most_frequent").fit(X, y)
                 continue
-            member = seed_estimator(clone(self.estimator), seed_of(X, y, base), overwrite=True)
+            member = seed_estimator(clone(self.estimator), seeds[k], overwrite=True)
             members[k] = member
             if together:
                 nets.append(member)
@@ -186,7 +206,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -197,18 +217,20 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             empty.
         """
         check_is_fitted(self)
-        return self._count(check_rows(self, X, reset=False))
+        return self._count(rows_of(self, X, reset=False, as_array=self._as_array))
 
     def _count(self, X):
         votes = np.zeros((len(X), len(self.classes_)), dtype=np.int64)
         # All members predict a few rows at a time, so that these stay in the cache.
         for start in range(0, len(X), MAX_ROWS):
-            part = X[start : start + MAX_ROWS]
-            tensor = torch.tensor(part)
-            rows = np.arange(start, start + len(part))
-            for member in self.estimators_:
+            some = slice(start, min(start + MAX_ROWS, len(X)))
+            part = X.take(some, {})
+            tensor = torch.tensor(part) if X.is_array else None
+            rows = np.arange(some.start, some.stop)
+            for member, categories in zip(self.estimators_, self._categories, strict=True):
                 if member is not None:
-                    labels = np.asarray(_predict(member, part, tensor))
+                    own_part = X.take(some, categories) if categories else part
+                    labels = np.asarray(_predict(member, own_part, tensor))
                     # What counts must not depend on the labels of other partitions.
                     own = np.isin(labels, member.classes_)
                     votes[rows[own], np.searchsorted(self.classes_, labels[own])] += 1
@@ -221,7 +243,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -236,7 +258,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -253,7 +275,7 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like, sparse matrix or frame, with rows like those seen in `fit`
             Rows.
 
         Returns
@@ -269,10 +291,19 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "partition_sizes_")
 
+    def __sklearn_tags__(self):
+        return tags_of_wrapper(super().__sklearn_tags__(), self.estimator)
+
 
 def _predict(member, X, tensor):
-    """Predict the labels of rows. A plain net takes them at once, not in its small batches."""
-    if type(member) is not NetClassifier or np.abs(X).max() > np.finfo(np.float32).max:
-        return member.predict(X)
+    """Predict the labels of rows. A plain net takes them at once, not in its small batches.
+
+    `tensor` has the rows of X, or is None if they are no array of numbers.
+    """
+    is_plain = type(member) is NetClassifier and tensor is not None
+    # A net refuses what is not finite.
+    if not is_plain or not np.abs(X).max() <= np.finfo(np.float32).max:
+        with without_names():  # The ensemble has warned.
+            return member.predict(X)
     with torch.no_grad():
         return member.classes_[member.logits(tensor).argmax(dim=1).cpu().numpy()]

@@ -1,21 +1,12 @@
 """Partitions of a training set: the features of a row alone decide its partition."""
 
+from collections import Counter
 from hashlib import blake2b
 
 import numpy as np
 
 
-def without_signed_zeros(X):
-    """A copy of X with 0.0 for -0.0, so that equal rows have equal bytes."""
-    return X + X.dtype.type(0)
-
-
-def bytes_of_rows(X):
-    """The bytes of each row as float64, so that they do not depend on the dtype of X."""
-    return [row.astype("<f8").tobytes() for row in X]
-
-
-def split_by_content(X, y, n_partitions):
+def split_by_content(contents, y, n_partitions, spellings=None):
     """Return the indices of the rows of each partition, sorted by their content.
 
     The partition of a row depends on its features alone, not on labels, order or other rows. So a
@@ -24,21 +15,30 @@ def split_by_content(X, y, n_partitions):
 
     Parameters
     ----------
-    X : ndarray of shape (n, ...)
-        Rows, without signed zeros.
+    contents : list of bytes
+        The features of each row: equal bytes for rows of equal values.
     y : ndarray of shape (n,)
         Their labels.
     n_partitions : int
         Number of partitions.
+    spellings : callable or None, default=None
+        Called with the indices of rows that have their features and label in common with other
+        rows. Returns a text for each, which sorts rows that are spelled in different ways (1 and
+        True). None: they are all the same.
 
     Returns
     -------
     parts : list of ndarray of int
         One array for each partition; some may be empty.
     """
-    keys = list(zip(bytes_of_rows(X), map(_word, y.tolist()), strict=True))
+    keys = list(zip(contents, map(_word, y.tolist()), strict=True))
+    if spellings is not None:
+        repeated = Counter(keys)
+        same = [i for i, key in enumerate(keys) if repeated[key] > 1]
+        for i, spelling in zip(same, spellings(same) if same else [], strict=True):
+            keys[i] = (*keys[i], spelling)
     parts = [[] for _ in range(n_partitions)]
-    for i, (row, _) in enumerate(keys):
+    for i, row in enumerate(contents):
         digest = blake2b(row, digest_size=8).digest()
         parts[int.from_bytes(digest, "big") % n_partitions].append(i)
     return [np.array(sorted(part, key=keys.__getitem__), dtype=np.intp) for part in parts]
@@ -52,10 +52,10 @@ def _word(label):
     return repr(label if isinstance(label, str) else int(label))
 
 
-def seed_of(X, y, base):
+def seed_of(contents, y, base):
     """A seed that depends only on the number `base` and the rows and labels, in this order."""
     digest = blake2b(str(base).encode(), digest_size=4)
-    for row, label in zip(bytes_of_rows(X), y.tolist(), strict=True):
+    for row, label in zip(contents, y.tolist(), strict=True):
         digest.update(row)
         digest.update(f"{_word(label)}\0".encode())
     return int.from_bytes(digest.digest(), "big")

@@ -4,10 +4,13 @@ import itertools
 from hashlib import blake2b
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nosy import Nosy
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -25,7 +28,9 @@ from skpoison import (
     fit_many,
     robustness_curve,
 )
+from skpoison.defences._content import contents_of_numbers
 from skpoison.defences._partitions import seed_of, split_by_content
+from skpoison.defences._rows import rows_of
 from skpoison.defences._votes import certified_radius
 from skpoison.nets.stacks import is_independent_in_a_stack
 
@@ -33,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SQUARE = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
 CUBE = list(itertools.product((0.0, 1.0), repeat=3))
 # As many partitions as keep the rows of the domain apart: a certificate is largest then.
-N_SQUARE, N_CUBE = 6, 22
+N_SQUARE, N_CUBE, N_TABLE = 6, 22, 8
 
 
 class Chaos(ClassifierMixin, BaseEstimator):
@@ -83,8 +88,8 @@ def within(rows, domain, labels, r):
         yield from ((changed, distance) for changed in level)
 
 
-def fitted(rows, estimator, n_partitions, **kwargs):
-    X = np.array([x for x, _ in rows])
+def fitted(rows, estimator, n_partitions, table=np.array, **kwargs):
+    X = table([x for x, _ in rows])
     y = np.array([label for _, label in rows])
     ensemble = PartitionEnsemble(estimator, n_partitions, random_state=0, **kwargs)
     return ensemble.fit(X, y)
@@ -106,7 +111,7 @@ def check_sound(rows, domain, labels, estimator, n_partitions, r):
 def test_domains_are_kept_apart():
     for domain, n_partitions in [(SQUARE, N_SQUARE), (CUBE, N_CUBE)]:
         X = np.array(domain)
-        parts = split_by_content(X, np.zeros(len(X)), n_partitions)
+        parts = split_by_content(contents_of_numbers(X), np.zeros(len(X)), n_partitions)
         assert max(map(len, parts)) == 1
 
 
@@ -124,6 +129,41 @@ def test_no_certified_prediction_changes_on_the_square(estimator):
         broken += (broken_at == 1).sum()
     assert certified > 0
     assert broken > 0
+
+
+def of_pandas(points):
+    """Categories are those of these points, as pandas finds them; `rank` has them in an order."""
+    numbers, letters = zip(*points, strict=True)
+    rank = pd.Categorical(letters, sorted(set(letters), reverse=True), ordered=True)
+    return pd.DataFrame({"x": numbers, "letter": pd.Categorical(letters), "rank": rank})
+
+
+def of_polars(points):
+    numbers, letters = zip(*points, strict=True)
+    letter = pl.Series(letters, dtype=pl.Categorical)
+    rank = pl.Series(letters, dtype=pl.Enum(sorted(set(letters), reverse=True)))
+    return pl.DataFrame({"x": numbers, "letter": letter, "rank": rank})
+
+
+@pytest.mark.parametrize("table", [of_pandas, of_polars])
+def test_no_certified_prediction_changes_if_a_row_has_a_new_category(table):
+    # Every training set at one change of eight rows, two at each of four points; a fifth point has
+    # a category that no row has, and that comes first. Fails if members see all categories, their
+    # codes, or the index.
+    domain = [*itertools.product((0.0, 1.0), "bc"), (1.0, "a")]
+    contents = rows_of(Nosy(), table(domain), reset=True).contents()
+    assert max(map(len, split_by_content(contents, np.zeros(5), N_TABLE))) == 1
+    X = table([*itertools.product(np.arange(8.0), "abc")])
+    rows = [(point, label) for point in domain[:4] for label in (0, 2)]
+    ensemble = fitted(rows, Nosy(), N_TABLE, table)
+    before, radius = ensemble.predict(X), ensemble.certify(X)
+    broken = np.zeros(len(X), dtype=bool)
+    for changed, _ in within(rows, domain, (-1, 0, 2), r=1):
+        after = fitted(changed, Nosy(), N_TABLE, table).predict(X)
+        assert (after == before)[radius >= 1].all(), changed
+        broken |= after != before
+    assert (radius >= 1).sum() > 2
+    assert broken.sum() > 2
 
 
 def test_no_certified_prediction_changes_at_two_rows():
@@ -264,16 +304,17 @@ def test_radius_is_the_largest_that_votes_allow(seed, n_classes, n_votes, n_abst
 def test_what_a_partition_is_does_not_depend_on_order_dtype_or_labels(digits):
     X, y = digits
     order = np.random.default_rng(0).permutation(len(X))
-    first = split_by_content(X, y, 20)
+    first = split_by_content(contents_of_numbers(X), y, 20)
     for rows in (X[order], X[order].astype(np.float64)):
         for labels in (y[order], (y[order] + 1) % 10):
-            again = split_by_content(rows, labels, 20)
+            again = split_by_content(contents_of_numbers(rows), labels, 20)
             for a, b in zip(first, again, strict=True):
                 assert sorted(order[b]) == sorted(a)
                 if labels is not None and (labels == y[order]).all():
                     np.testing.assert_array_equal(X[a], rows[b])
     sizes = [
-        len(part) for part in split_by_content(np.arange(2000.0).reshape(-1, 1), np.zeros(2000), 10)
+        len(part)
+        for part in split_by_content(contents_of_numbers(np.arange(2000.0)), np.zeros(2000), 10)
     ]
     assert 150 < min(sizes) <= max(sizes) < 250
 
@@ -354,10 +395,13 @@ def test_a_module_that_is_another_for_other_classes_is_trained_alone():
 def test_partitions_do_not_depend_on_how_numbers_are_held(digits):
     # Fails if one label that is a float changes the seed of every partition.
     X, y = digits
+    rows = contents_of_numbers(X)
     for other in (y.astype(float), y.astype(np.uint8), y.astype(object).astype(np.int16)):
-        assert seed_of(X, other, 0) == seed_of(X, y, 0)
+        assert seed_of(rows, other, 0) == seed_of(rows, y, 0)
         for part, same in zip(
-            split_by_content(X, y, 9), split_by_content(X, other, 9), strict=True
+            split_by_content(contents_of_numbers(X), y, 9),
+            split_by_content(contents_of_numbers(X), other, 9),
+            strict=True,
         ):
             np.testing.assert_array_equal(part, same)
 
@@ -413,7 +457,7 @@ def test_bits_do_not_depend_on_other_partitions(module, n_features, kwargs):
     rng = np.random.default_rng(0)
     X, y = rng.random((600, n_features)), rng.integers(0, 6, size=600)
     whole = PartitionEnsemble(estimator, 12, random_state=0).fit(X, y)
-    parts = split_by_content(X, y, 12)
+    parts = split_by_content(contents_of_numbers(X), y, 12)
     for company in ([3], [5, 3], [11, 3, 7], range(0, 12, 3), range(3, 12)):
         rows = rng.permutation(np.concatenate([parts[k] for k in company]))
         few = PartitionEnsemble(estimator, 12, random_state=0).fit(X[rows], y[rows])
