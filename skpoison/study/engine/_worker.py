@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from ..._frames import count_rows
+from ..._frames import count_rows, rows_that_differ
 from ..._threads import one_thread
 from ...nets import fit_many
-from ._changed_rows import changed_rows
 from ._telling import POISON
 
 
@@ -85,7 +84,8 @@ class AttackTask:
         if self.finds_rows:
             changed = getattr(self.attack, "poison_indices_", None)
             if changed is None:
-                changed = changed_rows((self.X, self.y), (X, y))
+                changed = rows_that_differ(self.X, X) | rows_that_differ(self.y, y)
+                changed = np.flatnonzero(changed)
         return Poisoned(X, y, changed)
 
 
