@@ -152,6 +152,12 @@ def test_parameters_of_victims_have_a_panel_each():
         RobustnessCurveDisplay.from_curves(curves, std_display_style=style)
 
 
+def test_single_fits_of_one_victim_leave_nothing_to_name():
+    display = RobustnessCurveDisplay.from_curve(over_parameter("", [None]))
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["clean", "flips"]
+    assert display.ax_.get_legend() is None
+
+
 def test_a_u_is_in_the_legend():
     rng = np.random.default_rng(0)
     table = {"flips": np.array([[0.5], [0.8], [0.6]]) + 0.01 * rng.standard_normal((3, 4))}
