@@ -123,6 +123,10 @@ def test_strengths_of_one_range_share_a_panel():
     curve = over_strengths(strengths, {"flips": "rate", "noise": "budget"})
     display = RobustnessCurveDisplay.from_curves({"a": curve, "b": curve})
     assert display.ax_.get_xlabel() == "strength of the attack"
+    # Axes that are given keep their title.
+    _, ax = plt.subplots()
+    ax.set_title("kept")
+    assert RobustnessCurveDisplay.from_curve(curve, ax=ax).ax_.get_title() == "kept"
     clean = over_strengths({"clean": [0, 0.3]}, {"clean": None})
     display = RobustnessCurveDisplay.from_curve(clean)
     assert display.ax_.get_xlabel() == "strength"

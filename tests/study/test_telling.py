@@ -6,10 +6,13 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from skpoison import BackdoorPatch, LabelFlip, RandomNoise, robustness_curve
 from skpoison.study.engine import AttackTask
@@ -31,6 +34,19 @@ class Duck:
         y = np.array(y)
         y[[0, 2]] = (y[[0, 2]] + 1) % 10
         return X, y
+
+
+class DuckOfFrames(Duck):
+    def poison(self, X, y):
+        return X.copy(), y.where(np.arange(len(y)) > 3, "yes")
+
+
+class GaussianDense(GaussianNB):
+    def fit(self, X, y):
+        return super().fit(X.toarray(), y)
+
+    def predict(self, X):
+        return super().predict(X.toarray())
 
 
 ATTACKS = {
@@ -77,6 +93,29 @@ def test_a_scorer_is_told_the_rows_of_its_training_fold(digits, poison):
                  if name == "duck")  # fmt: skip
     # Two rows, twice each: under "dataset" in two of three training folds.
     assert n_duck == (12 if poison == "fold" else 8)
+
+
+def test_a_table_is_told_as_it_is():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.random(60), "b": rng.choice(["x", "y"], 60)}).astype(
+        {"b": "category"}
+    )
+    X.loc[::7, "a"] = np.nan
+    y = pd.Series(np.where(X["b"] == "x", "no", "yes"))
+    told = Told()
+    victims = {
+        "boosting": HistGradientBoostingClassifier(max_iter=2),
+        "pipeline": make_pipeline(OneHotEncoder(handle_unknown="ignore"), GaussianDense()),
+    }
+    attacks = {"flips": LabelFlip(0.3), "duck": DuckOfFrames()}
+    robustness_curve(victims, X, y, attacks=attacks, cv=KFold(2), random_state=0, scoring=told)
+    folds = [X.iloc[train] for train, _ in KFold(2).split(X)]
+    assert len(told.calls) == 2 * 2 * 2 * 2
+    for rows, X_fold, y_fold in told.calls:
+        (clean,) = [fold for fold in folds if fold.index.equals(X_fold.index)]
+        pd.testing.assert_frame_equal(X_fold, clean)
+        changed = (y_fold != y[X_fold.index]).to_numpy()
+        np.testing.assert_array_equal(rows, np.flatnonzero(changed))
 
 
 def share_fitted(estimator, X, y, *, poison_indices, X_poisoned, y_poisoned):

@@ -259,9 +259,9 @@ class RobustnessCurveDisplay:
         """Draw the means, with one standard deviation to both sides.
 
         Over a parameter of the victim, a ring marks the best value of each attack, and the legend
-        says which curves are a U. Where
-        all scores lie in [0, 1], bands and error bars end there. The deviation is the one of a
-        sample, with n - 1 in the denominator; a single score has none.
+        says which curves are a U. Where all scores lie in [0, 1], bands and error bars end there.
+        The deviation is the one of a sample, with n - 1 in the denominator; a single score has
+        none.
 
         Parameters
         ----------
@@ -308,7 +308,8 @@ class RobustnessCurveDisplay:
             else:
                 one.set_xscale(scale)
             one.set_xlabel(panel.label)
-            one.set_title(panel.title)
+            if panel.title:
+                one.set_title(panel.title)
         axes[0].set_ylabel(self.score_name)
         if styles is None:
             for one, panel in zip(axes, panels, strict=True):
@@ -317,11 +318,9 @@ class RobustnessCurveDisplay:
                     one.legend()
         else:
             draw_legend(axes[-1], panels, styles, outside=ax is None)
-        self.ax_ = axes[0] if len(axes) == 1 else np.array(axes)
+        self.ax_: Any = axes[0] if len(axes) == 1 else np.array(axes)
         self.figure_ = axes[0].figure
         return self
-
-    ax_: Any
 
     def _panels(self):
         if self.curves is not None:
