@@ -4,6 +4,7 @@ A frame is what narwhals takes for one that lies in memory: a table of pandas, p
 other libraries, none of which is imported here.
 """
 
+import math
 from collections.abc import Mapping
 
 import narwhals.stable.v2 as nw
@@ -25,6 +26,11 @@ def is_series(y):
     return nw.dependencies.is_into_series(y)
 
 
+def is_sparse(X):
+    """Whether X is a sparse array or matrix of scipy."""
+    return issparse(X)
+
+
 def is_dict_of_parts(X):
     """Whether X is a dict whose values have the rows, as skorch takes it."""
     return isinstance(X, Mapping) and not hasattr(X, "shape")  # Some sparse arrays are mappings.
@@ -43,6 +49,21 @@ def count_rows(X):
         raise TypeError(f"X must have rows: {error}") from None
 
 
+def shape_of(X):
+    """The shape of X; (n,) for rows that have none, such as lists of several lengths."""
+    if hasattr(X, "shape"):
+        return tuple(X.shape)
+    try:
+        return np.shape(X)
+    except ValueError:
+        return (count_rows(X),)
+
+
+def count_cells(X):
+    """How many values X holds, to tell its size; of sparse rows those that are stored."""
+    return X.nnz if is_sparse(X) else math.prod(shape_of(X))
+
+
 def numbers_of(X):
     """The cells of a frame as an array (n, d) in C order, in a dtype that holds all columns.
 
@@ -50,14 +71,17 @@ def numbers_of(X):
     numbers, and columns of Python's numbers. Raises for any other column and for a missing cell;
     the error names the column and the reason.
     """
-    columns = _columns_of(X)
-    cells = [_numbers_of_column(column) for column in columns]
-    dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
-    rows = np.empty((count_rows(X), len(cells)), dtype=dtype)
-    for place, part in enumerate(cells):
-        rows[:, place] = part
-    if dtype.kind == "f":
-        _check_finite(rows, columns)
+    plain = _plain_dtypes(X)
+    if plain is not None:
+        rows = np.ascontiguousarray(X.to_numpy(dtype=np.result_type(*plain)))
+    else:
+        cells = [_numbers_of_column(column) for column in _columns_of(X)]
+        dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
+        rows = np.empty((count_rows(X), len(cells)), dtype=dtype)
+        for place, part in enumerate(cells):
+            rows[:, place] = part
+    if rows.dtype.kind == "f":
+        _check_finite(rows, X)
     return rows
 
 
@@ -69,8 +93,8 @@ def narrowing_of(X, dtype):
     if not is_frame(X):
         return None
     narrow = {}
-    for place, column in enumerate(_columns_of(X)):
-        own = column.to_numpy().dtype
+    plain = _plain_dtypes(X)
+    for place, own in enumerate(map(_dtype_of, _columns_of(X)) if plain is None else plain):
         if own.kind == "f" and own.itemsize < dtype.itemsize:
             narrow.setdefault(own, []).append(place)
 
@@ -130,7 +154,7 @@ def rows_that_differ(one, two):
     n_rows = count_rows(two)
     if one is two:
         return np.zeros(n_rows, dtype=bool)
-    if issparse(one) and issparse(two):
+    if is_sparse(one) and is_sparse(two):
         return np.diff((one != two).tocsr().indptr) > 0
     if is_frame(one) and is_frame(two):
         differ = np.zeros(n_rows, dtype=bool)
@@ -189,6 +213,21 @@ def _columns_of(X):
     return list(nw.from_native(X, eager_only=True).iter_columns())
 
 
+def _plain_dtypes(X):
+    """The dtypes of a frame of pandas whose columns all hold numbers of numpy; else None.
+
+    For such a frame there are ways that are faster than column by column.
+    """
+    dtypes = list(X.dtypes) if hasattr(X, "iloc") else []
+    is_plain = dtypes and all(isinstance(d, np.dtype) and d.kind in "biuf" for d in dtypes)
+    return dtypes if is_plain else None
+
+
+def _dtype_of(column):
+    """The dtype of a column's cells as an array of numpy's."""
+    return column.head(0).to_numpy().dtype
+
+
 def _numbers_of_column(column):
     name, kind = column.name, getattr(column.to_native(), "dtype", column.dtype)
     if str(kind).startswith("Sparse"):
@@ -223,31 +262,46 @@ def _words_for(column, values):
     return "complex numbers" if values.dtype.kind == "c" else None
 
 
-def _check_finite(rows, columns):
+def _check_finite(rows, X):
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(rows.sum()) or np.isfinite(rows).all():
             return
     place = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
     what = "NaN" if np.isnan(rows[:, place]).any() else "infinity"
-    raise ValueError(f"X must be finite, but column {columns[place].name!r} contains {what}")
+    raise ValueError(f"X must be finite, but column {_columns_of(X)[place].name!r} contains {what}")
 
 
 def _frame_with(rows, original, before):
     """A copy of a frame in which the cells that changed have their new values."""
-    columns, changed = _columns_of(original), {}
-    for place in np.flatnonzero((rows != before).any(axis=0)):
-        column = columns[place]
-        if column.to_numpy().dtype.kind != "f":
-            column = column.cast(nw.Float64())
-        own = np.flatnonzero(rows[:, place] != before[:, place])
-        values = rows[own, place].astype(column.to_numpy().dtype)
-        changed[place] = column.scatter(own.tolist(), values.tolist())
+    places = np.flatnonzero((rows != before).any(axis=0))
+    plain = _plain_dtypes(original)
+    if plain is not None:
+        frame = original.copy()
+        if set(plain) == {rows.dtype}:
+            frame.iloc[:, :] = rows
+            return frame
+        for place in places:
+            own = plain[place] if plain[place].kind == "f" else np.float64
+            frame.isetitem(place, rows[:, place].astype(own))
+        return frame
+    columns = _columns_of(original)
+    changed = {
+        place: _column_with(rows[:, place], columns[place], before[:, place]) for place in places
+    }
     if hasattr(original, "iloc"):
         frame = original.copy()
         for place, column in changed.items():
             frame.isetitem(place, column.to_native())
         return frame
     return nw.from_native(original, eager_only=True).with_columns(*changed.values()).to_native()
+
+
+def _column_with(cells, column, before):
+    """A column in which the cells that changed have their new values, all floats of its family."""
+    if _dtype_of(column).kind != "f":
+        column = column.cast(nw.Float64())
+    own = np.flatnonzero(cells != before)
+    return column.scatter(own, cells[own].astype(_dtype_of(column)))
 
 
 def _columns_differ(one, two):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -34,6 +34,12 @@ def without_names():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         yield
+
+
+def takes(estimator, kind):
+    """Whether an estimator says by a tag of its input, such as "sparse", that it takes such X."""
+    has_tags = hasattr(estimator, "__sklearn_tags__") and not isinstance(estimator, type)
+    return has_tags and getattr(get_tags(estimator).input_tags, kind)
 
 
 def rows_in_share(fraction, n_rows):

@@ -97,7 +97,7 @@ BAD_Y = {
     "ragged": ([[1], [2, 3]] * 20, ValueError, "inhomogeneous"),
 }
 # What an attack on labels refuses of `BAD_X`, because it does not read X: what has no rows.
-UNREAD_X = {
+UNREAD_WORDS = {
     "no rows": (ValueError, "one label for each row of X: 0 rows, got 40 labels"),
     "no images": (ValueError, "one label for each row of X: 0 rows, got 40 labels"),
     "no axis": (TypeError, "X must have rows: .* at least 1 dimension"),
@@ -106,6 +106,7 @@ UNREAD_X = {
     "a word": (ValueError, "one label for each row of X: 3 rows, got 40 labels"),
     **{name: BAD_X[name][1:] for name in ("same column names", "mixed column names")},
 }
+UNREAD_X = {name: (BAD_X[name][0], *refusal) for name, refusal in UNREAD_WORDS.items()}
 for value, *_ in (*BAD_X.values(), *BAD_Y.values()):
     if isinstance(value, np.ndarray):
         keep(value)
@@ -175,12 +176,10 @@ class Refusals:
         values = ["a", -1, 1.5, 2**32, np.random.default_rng(0)]
         self.refuse_each(name, call, values, ValueError, "[Ss]eed")
 
-    def refuse_bad_data(self, name, call, one_class_is_good=False, reads_rows=True):
+    def refuse_bad_data(self, name, call, one_class_is_good=False, bad_x=BAD_X):
         """Cases of a `call` with X and y."""
-        for what, (value, *refusal) in BAD_X.items():
-            refusal = refusal if reads_rows else UNREAD_X.get(what)
-            if refusal is not None:
-                self.refuse(f"{name}: X {what}", lambda v=value: call(v, Y), *refusal)
+        for what, (value, error, words) in bad_x.items():
+            self.refuse(f"{name}: X {what}", lambda v=value: call(v, Y), error, words)
         for what, (value, error, words) in BAD_Y.items():
             if not (one_class_is_good and what.startswith("one class")):
                 self.refuse(f"{name}: y {what}", lambda v=value: call(X, v), error, words)

@@ -26,7 +26,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     ----------
     patch : array-like of the shape of a row, or that broadcasts to it, or dict
         The value that the patch gives each feature; NaN where the row keeps its own. A dict (or a
-        Series with an index of names) sets columns of a DataFrame by name.
+        Series with an index of names) sets columns of a frame by name.
     target : label or None, default=None
         The label that the victim shall predict for rows with the patch; y must have it. None: the
         first of the sorted labels in y or, in `success_rate`, of the victim's `classes_`.
@@ -103,8 +103,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
         Returns
         -------
-        X_stamped : ndarray or DataFrame of the shape of X
-            A new array, or a DataFrame if X is one.
+        X_stamped : ndarray of the shape of X, or frame
+            A new array, or a new frame of the same library if X is one.
         """
         is_fitted = hasattr(self, "n_features_in_")
         seen = self if is_fitted else BaseEstimator()

@@ -5,7 +5,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -15,6 +14,7 @@ from .._frames import (
     copy_of,
     count_rows,
     is_frame,
+    is_sparse,
     labels_like,
     like,
     narrowing_of,
@@ -41,10 +41,11 @@ from ._rounding import moved_by, shrink_to_budget
 class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     """Base of all attacks. A subclass adds the hook `_poison`; everything else is here.
 
-    An attack returns changed copies of the training data. It does not write to the caller's arrays,
-    and it keeps the number and the order of the rows. Write a subclass of `BaseFeatureAttack` or
-    `BaseLabelAttack` rather than of this class, unless the attack changes features and labels
-    together.
+    An attack returns changed copies of the training data. It does not write to the caller's data,
+    and it keeps the number and the order of the rows. What it does not change comes back as it was:
+    columns, index, dtypes and labels, in a frame of the same library. Write a subclass of
+    `BaseFeatureAttack` or `BaseLabelAttack` rather than of this class, unless the attack changes
+    features and labels together.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     ...     def _poison(self, X, y, random_state):
     ...         return 1 - X, y[::-1].copy()
     >>> X_poisoned, y_poisoned = Mirror().poison([[0.0], [0.25]], ["a", "b"])
-    >>> X_poisoned.tolist(), y_poisoned.tolist()
+    >>> X_poisoned.tolist(), y_poisoned
     ([[1.0], [0.75]], ['b', 'a'])
     """
 
@@ -77,8 +78,8 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 
@@ -95,23 +96,33 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
-            float32 if they have up to 16 bits, else float64.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows. An attack that reads them takes numbers without missing ones, in an
+            array or in a frame of any library (pandas, polars, pyarrow). An attack on labels hands
+            X on unread, so it takes any container with any values: lists, texts, sparse rows,
+            frames with missing cells, a dict of parts.
         y : array-like of shape (n,)
-            Their labels, of any kind.
+            Their labels, of any kind, none of them missing.
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
-            A new array, or a DataFrame if X is one.
-        y_poisoned : ndarray or Series of shape (n,)
-            A new array, or a Series if y is one, with the dtype of y.
+        X_poisoned : array-like of the shape of X
+            X itself, if the attack does not read it. Else a new frame of the same library for a
+            frame, or a new array. Columns that did not change keep their dtype. Of those that did,
+            floats keep it too, and all others become float64 in their own way (float64, Float64,
+            double[pyarrow]). An array of integers counts as one column, and becomes float32 if its
+            integers have up to 16 bits.
+        y_poisoned : array-like of shape (n,)
+            New labels in the container of y (array, list, Series of any library), with its dtype
+            and its categories.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or X or y cannot be used.
+            If a parameter is out of its range, or X or y cannot be used. If a column of a frame is
+            the cause, the error names it.
+        TypeError
+            If a parameter is of a wrong type, or X is sparse and the attack reads it.
         """
         return self._check_and_poison(X, y)
 
@@ -133,7 +144,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
 
     def _rows_of(self, X):
         """Hook: learn the shape of rows, and return what `_poison` gets as X, read-only."""
-        if issparse(X):
+        if is_sparse(X):
             raise TypeError(
                 f"X must be dense for {type(self).__name__}, got a sparse {type(X).__name__}: use "
                 "`X.toarray()`, or an attack on labels, which takes sparse rows as they are"
@@ -249,11 +260,11 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
-            float32 if they have up to 16 bits, else float64.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows: numbers, none of them missing. A frame may be of any library
+            (pandas, polars, pyarrow).
         y : array-like of shape (n,)
-            Their labels, of any kind.
+            Their labels, of any kind, none of them missing.
         out : ndarray of the shape and dtype of X, default=None
             Where to write the poisoned rows, for instance a `numpy.memmap`. None makes a new array.
             With `out`, `CleanLabelPGA` needs memory only for a batch and a few numbers a row, and
@@ -262,15 +273,22 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
-            `out` if given, else a new array, or a DataFrame if X is one.
-        y_poisoned : ndarray or Series of shape (n,)
+        X_poisoned : ndarray of the shape of X, or frame
+            `out` if given; else a new array, or a new frame of the same library if X is one.
+            Columns that did not change keep their dtype. Of those that did, floats keep it too, and
+            all others become float64 in their own way (float64, Float64, double[pyarrow]). An array
+            of integers counts as one column: if a row changed, its integers of up to 16 bits become
+            float32, and others float64.
+        y_poisoned : array-like of shape (n,)
             A copy of y: features are attacked, labels are not.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or X, y or `out` cannot be used.
+            If a parameter is out of its range, or X, y or `out` cannot be used. If a column of a
+            frame is the cause, the error names it.
+        TypeError
+            If a parameter is of a wrong type, or X is sparse.
         """
         if out is None:
             return self._check_and_poison(X, y)
@@ -282,14 +300,14 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
+        X_poisoned : ndarray of the shape of X, or frame
 
         Raises
         ------
@@ -304,13 +322,13 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
         -------
-        X : ndarray or DataFrame
-            A copy.
+        X : ndarray or frame
+            A copy, with the dtypes of X.
 
         Raises
         ------

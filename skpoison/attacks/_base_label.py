@@ -14,6 +14,9 @@ class BaseLabelAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     It is a sampler: it has `fit_resample` and no `transform`, because a scikit-learn transformer
     cannot change y. Use it in imbalanced-learn's Pipeline or inside `PoisonedClassifier`.
 
+    X may be anything with n rows: an array, a list of texts, sparse rows, a frame with missing
+    cells, a dict of parts. It is neither read nor copied, and comes back as the same object.
+
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
@@ -29,7 +32,7 @@ class BaseLabelAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     ...     def _relabel(self, X, codes, n_classes, random_state):
     ...         return np.zeros_like(codes)
     >>> X_poisoned, y_poisoned = AllFirst().poison([[0.0], [1.0], [2.0]], ["b", "a", "b"])
-    >>> y_poisoned.tolist()
+    >>> y_poisoned
     ['a', 'a', 'a']
     """
 

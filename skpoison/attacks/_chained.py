@@ -3,9 +3,9 @@ from typing import Any, Self
 
 from sklearn.base import clone
 from sklearn.pipeline import _name_estimators
-from sklearn.utils import get_tags
 
 from .._typing import Attack
+from .._validation import takes
 from ._base import BaseAttack
 from ._rows_as_given import RowsAsGiven
 from ._sampler import SamplerMixin
@@ -15,7 +15,8 @@ class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     """Several attacks in turn: each poisons the result of the one before.
 
     Attacks on features and on labels can be mixed, as in the paper's unified model of a poisoned
-    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`.
+    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`. It
+    takes the X that all its attacks take, and hands it from one to the next in its container.
 
     Parameters
     ----------
@@ -140,16 +141,11 @@ class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        for name in ("sparse", "allow_nan"):
-            setattr(tags.input_tags, name, all(_takes(attack, name) for _, attack in self._named()))
+        for kind in ("sparse", "allow_nan"):
+            setattr(tags.input_tags, kind, all(takes(attack, kind) for _, attack in self._named()))
         return tags
 
     def _named(self):
         """Pairs (name, attack); entries that `fit` will refuse are left out."""
         attacks = self.attacks if isinstance(self.attacks, (list, tuple)) else []
         return _name_estimators([attack for attack in attacks if hasattr(attack, "get_params")])
-
-
-def _takes(attack, name):
-    """Whether an attack says by a tag of its input, such as "sparse", that it takes such rows."""
-    return hasattr(attack, "__sklearn_tags__") and getattr(get_tags(attack).input_tags, name)

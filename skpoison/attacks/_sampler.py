@@ -15,8 +15,8 @@ class SamplerMixin(OneToOneFeatureMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 

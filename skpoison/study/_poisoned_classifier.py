@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._typing import Array, Attack, Classifier, Memory
+from .._validation import takes
 from .engine import Keys, Store, run_attack, unseeded_in_attack
 
 
@@ -115,8 +116,8 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, in any container that the attack and the victim take.
         y : array-like of shape (n,)
             Their labels.
         **fit_params
@@ -150,7 +151,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -166,7 +167,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -182,7 +183,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -198,7 +199,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -214,7 +215,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
         y : array-like of shape (n,)
             Their labels.
@@ -266,17 +267,10 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         victim = get_tags(self.estimator)
         tags.classifier_tags = victim.classifier_tags
-        for name in ("sparse", "allow_nan"):
-            is_taken = getattr(victim.input_tags, name) and self._attack_takes(name)
-            setattr(tags.input_tags, name, is_taken)
+        for kind in ("sparse", "allow_nan"):
+            is_taken = self.attack is None or takes(self.attack, kind)
+            setattr(tags.input_tags, kind, is_taken and getattr(victim.input_tags, kind))
         return tags
-
-    def _attack_takes(self, name):
-        """Whether the attack says by a tag of its input that it takes such rows; None takes all."""
-        if self.attack is None:
-            return True
-        has_tags = hasattr(self.attack, "__sklearn_tags__")
-        return has_tags and getattr(get_tags(self.attack).input_tags, name)
 
 
 def poison_once(attack, X, y, memory):

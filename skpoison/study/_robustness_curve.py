@@ -62,8 +62,9 @@ def robustness_curve(
         The victim, or several victims by name. They are cloned for each fit, and the study sets
         every `random_state` in them. A victim gets the same scores whether it is studied alone or
         with others.
-    X : array-like of shape (n, d) or (n, c, h, w)
-        Clean rows.
+    X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+        Clean rows, in any container that the victims and the attacks take: arrays, frames of any
+        library, sparse rows, texts.
     y : array-like of shape (n,)
         Their labels.
     attacks : dict of str to attack or None

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy.sparse import issparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -456,6 +456,37 @@ def test_a_study_takes_texts():
         param_range=[1.0], cv=2,
     )  # fmt: skip
     assert (curve.scores["flips"] == 1).all()
+
+
+class Counts(ClassifierMixin, BaseEstimator):
+    """A victim of rows without a shape: it predicts by their lengths."""
+
+    def __init__(self, least=2):
+        self.least = least
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        rows = X["words"] if isinstance(X, dict) else X
+        return self.classes_[[int(len(row) >= self.least) for row in rows]]
+
+
+def test_rows_without_a_shape_pass():
+    # Fails if somebody asks numpy for the shape of a list of lists, or a dict for its length.
+    words, y = [["a"], ["b", "c"], ["d"], ["e", "f", "g"]] * 5, [0, 1, 0, 1] * 5
+    curve = robustness_curve(
+        Counts(), words, y, attacks={"flips": LabelFlip(1.0)}, param_name="least",
+        param_range=[2, 9], cv=2,
+    )  # fmt: skip
+    np.testing.assert_array_equal(curve.scores["flips"], [[1, 1], [0.5, 0.5]])
+    np.testing.assert_array_equal(curve.train_scores["flips"], [[0, 0], [0.5, 0.5]])
+    parts = {"words": words, "more": np.arange(20)}
+    poisoned = PoisonedClassifier(Counts(), LabelFlip(1.0)).fit(parts, y)
+    assert poisoned.predict(parts).tolist() == y
+    with pytest.raises(ValueError, match="X must have the same number of rows in all its parts"):
+        LabelFlip().poison({"a": [1], "b": [1, 2]}, [0, 1])
 
 
 def test_tags_tell_what_an_attack_takes():

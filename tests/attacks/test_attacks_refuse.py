@@ -36,7 +36,7 @@ from makers import (
     noise,
     pga,
 )
-from refusals import BAD_X, Refusals, check_refused
+from refusals import BAD_X, UNREAD_X, Refusals, check_refused
 from skpoison import (
     MLP,
     ChainedAttack,
@@ -158,10 +158,10 @@ ATTACKS = {
     "chain": lambda: ChainedAttack([flip()]),
 }
 for name, make in ATTACKS.items():
-    reads_rows = name not in ("flip", "chosen", "chain")
-    TABLE.refuse_bad_data(name, lambda X, y, m=make: m().poison(X, y), reads_rows=reads_rows)
+    bad_x = UNREAD_X if name in ("flip", "chosen", "chain") else BAD_X
+    TABLE.refuse_bad_data(name, lambda X, y, m=make: m().poison(X, y), bad_x=bad_x)
 TABLE.refuse_bad_data("pga.fit_transform", lambda X, y: pga().fit_transform(X, y))
-TABLE.refuse_bad_data("flip.fit_resample", lambda X, y: flip().fit_resample(X, y), reads_rows=False)
+TABLE.refuse_bad_data("flip.fit_resample", lambda X, y: flip().fit_resample(X, y), bad_x=UNREAD_X)
 # What an attack on labels hands on, its surrogate may refuse.
 for what in ("NaN", "inf", "one axis", "words", "objects", "complex", "frame of words"):
     value, error, words = BAD_X[what]
