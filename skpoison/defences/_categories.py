@@ -92,8 +92,7 @@ def _column(like, codes, categories):
             codes, library.Index(categories), ordered=like.dtype == nw.Enum
         )
         return library.Series(made)
-    import pyarrow
-
+    pyarrow = nw.dependencies.get_pyarrow()
     made = pyarrow.DictionaryArray.from_arrays(
         pyarrow.array(codes, mask=codes < 0, type=kind.index_type),
         pyarrow.array(categories, type=kind.value_type),

@@ -66,8 +66,8 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     X may be an array, a sparse matrix, a frame of pandas, polars or pyarrow, or a list of texts.
-    Members get the same container and columns, with texts, dates and missing cells as they are;
-    an array of numbers comes as floats, a sparse matrix as CSR.
+    Members get the same container and columns, with texts, dates and missing cells as they are. A
+    list becomes an array, an array of numbers holds floats, and a sparse matrix is CSR.
 
     The certificate rests on one property: the predictions of a member depend on the *set* of rows
     in its partition, and on nothing else of the training set. Therefore
@@ -217,13 +217,16 @@ class PartitionEnsemble(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             empty.
         """
         check_is_fitted(self)
-        return self._count(rows_of(self, X, reset=False, as_array=self._as_array))
+        rows = rows_of(self, X, reset=False, as_array=self._as_array)
+        with without_names():  # `rows_of` has warned.
+            return self._count(rows)
 
     def _count(self, X):
         votes = np.zeros((len(X), len(self.classes_)), dtype=np.int64)
-        # All members predict a few rows at a time, so that these stay in the cache.
-        for start in range(0, len(X), MAX_ROWS):
-            some = slice(start, min(start + MAX_ROWS, len(X)))
+        # All members predict a few rows of an array at a time, so that these stay in the cache.
+        step = MAX_ROWS if X.is_array else len(X)
+        for start in range(0, len(X), step):
+            some = slice(start, min(start + step, len(X)))
             part = X.take(some, {})
             tensor = torch.tensor(part) if X.is_array else None
             rows = np.arange(some.start, some.stop)
@@ -303,7 +306,6 @@ def _predict(member, X, tensor):
     is_plain = type(member) is NetClassifier and tensor is not None
     # A net refuses what is not finite.
     if not is_plain or not np.abs(X).max() <= np.finfo(np.float32).max:
-        with without_names():  # The ensemble has warned.
-            return member.predict(X)
+        return member.predict(X)
     with torch.no_grad():
         return member.classes_[member.logits(tensor).argmax(dim=1).cpu().numpy()]

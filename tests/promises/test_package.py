@@ -50,7 +50,7 @@ OTHERS = {
     "modules": {"torch"},
     "nets": {"numpy", "scipy", "sklearn", "skorch", "torch"},
     "study": {"numpy", "sklearn", "joblib", "tqdm"},
-    "defences": {"numpy", "sklearn", "torch"},
+    "defences": {"narwhals", "numpy", "scipy", "sklearn", "torch"},
     "theory": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "pooch"},
     "testing": {"numpy", "scipy", "sklearn", "torch"},
