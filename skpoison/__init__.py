@@ -35,6 +35,7 @@ from .study import (
     PoisonedClassifier,
     RobustnessCurve,
     RobustnessCurveDisplay,
+    RobustnessCurves,
     breaking_point,
     robustness_curve,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "ResNet18",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
+    "RobustnessCurves",
     "TwoLayerReLU",
     "__version__",
     "breaking_point",

@@ -77,6 +77,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     True
     """
 
+    strength_name = "rate"
+
     def __init__(
         self,
         patch: ArrayLike | Mapping[str, float],

@@ -70,6 +70,9 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     ([[1.0], [0.75]], ['b', 'a'])
     """
 
+    # The parameter that is the strength of the attack: at 0 it changes nothing. Studies vary it.
+    strength_name: str | None = None
+
     def fit(self, X: Rows, y: ArrayLike) -> Self:
         """Run the attack on (X, y), set the attributes, and drop the poisoned data.
 
@@ -234,6 +237,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     """
 
     max_fraction = 1.0
+    strength_name = "budget"
 
     def __init__(
         self,

@@ -59,6 +59,14 @@ class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     def __init__(self, attacks: Sequence[Attack]) -> None:
         self.attacks = attacks
 
+    @property
+    def strength_name(self) -> str | None:  # type: ignore[override]
+        """The strength of the first attack, such as ``"labelflip__rate"``; None if it has none."""
+        for name, attack in self._named():
+            strength = getattr(attack, "strength_name", None)
+            return strength and f"{name}__{strength}"
+        return None
+
     def _check_parameters(self):
         if not isinstance(self.attacks, (list, tuple)) or not self.attacks:
             raise ValueError(f"`attacks` must be a non-empty list of attacks, got {self.attacks!r}")

@@ -85,6 +85,8 @@ class LabelFlip(BaseLabelAttack):
     >>> X_poisoned, y_poisoned = attack.poison(X / 16, y)
     """
 
+    strength_name = "rate"
+
     def __init__(
         self,
         rate: float = 0.1,

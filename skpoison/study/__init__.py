@@ -3,7 +3,7 @@
 from ._breaking_point import breaking_point
 from ._corrected_interval import corrected_interval
 from ._poisoned_classifier import PoisonedClassifier
-from ._results import RobustnessCurve
+from ._results import RobustnessCurve, RobustnessCurves
 from ._robustness_curve import robustness_curve
 from ._validation_curve import validation_curve
 from .displays import (
@@ -20,6 +20,7 @@ __all__ = [
     "PoisonedClassifier",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
+    "RobustnessCurves",
     "breaking_point",
     "corrected_interval",
     "robustness_curve",

@@ -14,8 +14,7 @@ from .._intervals import Drop
 from .._typing import Attack, Classifier, Seed
 from .._validation import check_confidence, check_int, check_labels, check_real
 from ._arguments import budget_name_of
-from ._comparisons import fall
-from ._results import RobustnessCurve, check_curve
+from ._results import RobustnessCurve, check_curve, fall_between
 from ._robustness_curve import robustness_curve
 from .engine import Store, route, unseeded_in_study
 
@@ -51,7 +50,7 @@ def breaking_point(
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
     *,
-    attack: Attack | None = None,
+    attack: Attack | str | None = None,
     budget_name: str | None = None,
     max_budget: float | None = None,
     value: Any = None,
@@ -71,18 +70,20 @@ def breaking_point(
     Parameters
     ----------
     estimator : classifier or RobustnessCurve
-        The victim, or a finished study. The study must have one attack at several budgets, named by
-        the budgets ("0" for clean training, "0.1", ...), such as
-        `BudgetHeatmapDisplay.from_estimator` makes.
+        The victim, or a finished study. This is a study over strengths (``param_name="strength"``),
+        with the strength 0 or an attack None; or one attack at several budgets, named by the
+        budgets ("0" for clean training, "0.1", ...), as `BudgetHeatmapDisplay.from_estimator` makes
+        it.
     X : array-like of shape (n, d) or (n, c, h, w) or frame, default=None
         Clean rows; None with a curve.
     y : array-like of shape (n,), default=None
         Their labels; None with a curve.
-    attack : attack, default=None
-        The attack, at any budget; None with a curve.
+    attack : attack or str, default=None
+        The attack, at any budget. With a curve over strengths, the name of the attack to look at,
+        or None if there is only one; None with any other curve.
     budget_name : str, default=None
-        The parameter of the attack to vary. None: `budget`, or `rate` if the attack has no
-        `budget`, such as `LabelFlip`.
+        The parameter of the attack to vary. None: its strength, which an attack names in
+        `strength_name`; without one `budget`, or `rate` if the attack has no `budget`.
     max_budget : float, default=None
         The largest budget to try, > 0. Needed with an estimator; None with a curve.
     value : object, default=None
@@ -147,9 +148,13 @@ def breaking_point(
         raise ValueError(f"`drop` must be > 0, got {drop}")
     confidence = check_confidence(confidence)
     if isinstance(estimator, RobustnessCurve):
-        if any(given is not None for given in (X, y, attack, max_budget, cv)) or study_kw:
-            raise ValueError("a curve must be given alone, with `value`, got data or an attack")
-        return _of_curve(estimator, value, drop, confidence)
+        is_name = attack is None or isinstance(attack, str)
+        if any(given is not None for given in (X, y, max_budget, cv)) or study_kw or not is_name:
+            raise ValueError(
+                "a curve must be given alone, with `value` or the name of an attack, got data or "
+                "an attack"
+            )
+        return _of_curve(estimator, attack, value, drop, confidence)
     if isinstance(study_kw.get("scoring"), (list, tuple, set, dict)):
         raise ValueError(f"`scoring` must be one metric, got {study_kw['scoring']!r}")
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
@@ -168,16 +173,11 @@ def breaking_point(
     cv = check_cv(cv, y, classifier=True)
     params = study_kw.pop("params", None)
     scorer = check_scoring(estimator, scoring=study_kw.get("scoring"))
-    split_params, fit_params, score_params = route(params, estimator, cv, scorer)
+    split_params, fit_params, score_params = route(params, {None: estimator}, cv, {None: scorer})
     splits = list(cv.split(X, y, **split_params))
     if params is not None:
-        study_kw["params"] = {**fit_params, **score_params}
+        study_kw["params"] = {**fit_params[None], **score_params[None]}
     seed = check_random_state(random_state).randint(2**31 - 1)
-    # A study needs a parameter to vary: any parameter of the victim, at the value that it has.
-    params = estimator.get_params(deep=False)
-    if not params:
-        raise ValueError(f"`estimator` must have a parameter, got {estimator!r}")
-    name, at = min(params.items(), key=lambda item: item[0])
 
     def scores(attack):
         curve = robustness_curve(
@@ -185,8 +185,6 @@ def breaking_point(
             X,
             y,
             attacks={"attack": attack},
-            param_name=name,
-            param_range=[at],
             cv=splits,
             random_state=seed,
             **study_kw,
@@ -200,7 +198,7 @@ def breaking_point(
     def try_budget(budget):
         attacked = scores(clone(attack).set_params(**{budget_name: budget}))
         has_hits.append(attacked.judging_hits is not None)
-        drops[budget] = _fall((clean, attacked), ("attack", "attack"), 0, confidence)
+        drops[budget] = fall_between((clean, "attack", 0), (attacked, "attack", 0), confidence)
 
     try_budget(max_budget)
     for which in ("mean", "high", "low"):
@@ -259,15 +257,6 @@ def _crossing(drops, drop):
     return start + (end - start) * min(1.0, (drop - low) / (high - low))
 
 
-def _fall(curves, names, i, confidence):
-    """How far the scores of an attack on one curve lie above those of another on a second."""
-    hits = None
-    if all(curve.judging_hits is not None for curve in curves):
-        hits = [curve.judging_hits[name][i] for curve, name in zip(curves, names, strict=True)]
-    tables = [curve.scores[name][i] for curve, name in zip(curves, names, strict=True)]
-    return fall(curves[0].design, tables, hits, confidence)
-
-
 def budgets_of(curve):
     """The budgets of a study's attacks by name, in ascending order."""
     try:
@@ -288,10 +277,53 @@ def budgets_of(curve):
     return dict(sorted(budgets.items(), key=lambda item: item[1]))
 
 
-def _of_curve(curve, value, drop, confidence):
+def _of_curve(curve, attack, value, drop, confidence):
+    if curve.strengths is not None:
+        if value is not None:
+            raise ValueError(f"`value` must be None with a curve over strengths, got {value!r}")
+        return _over_strengths(curve, _attack_of(curve, attack), drop, confidence)
+    if attack is not None:
+        raise ValueError(
+            f"`attack` must be None with a curve that is not over strengths, got {attack!r}"
+        )
     if value is None and len(curve.param_range) == 1:
         value = curve.param_range[0]
     return point_of_row(curve, _row_of(curve.param_range, value), drop, confidence)
+
+
+def _attack_of(curve, attack):
+    """The name of the attack to look at, which may be left out if there is only one."""
+    names = [name for name, word in curve.strength_names.items() if word is not None]
+    if attack is None and len(names) == 1:
+        return names[0]
+    if attack not in names:
+        raise ValueError(f"`attack` must be the name of an attack ({names}), got {attack!r}")
+    return attack
+
+
+def _over_strengths(curve, attack, drop, confidence):
+    """The breaking point of a curve over the strengths of an attack."""
+    budgets = curve.values_of(attack)
+    clean = next(
+        (
+            (name, i)
+            for name in (attack, *(n for n, word in curve.strength_names.items() if word is None))
+            for i, strength in enumerate(curve.values_of(name))
+            if strength == 0 or curve.strength_names[name] is None
+        ),
+        None,
+    )
+    if clean is None:
+        raise ValueError(
+            "`curve` must have the strength 0 or an attack None, clean training, got strengths "
+            f"{budgets} of {attack!r}"
+        )
+    start = (curve, *clean)
+    drops = {0.0: Drop(0.0, 0.0, 0.0)}
+    for i, budget in sorted(enumerate(budgets), key=lambda item: item[1]):
+        if budget != 0:
+            drops[float(budget)] = fall_between(start, (curve, attack, i), confidence)
+    return _point(drops, drop, curve.design.about(curve.judging_hits is not None))
 
 
 def _row_of(values, value):
@@ -312,5 +344,6 @@ def point_of_row(curve, i, drop, confidence=0.95):
     """The breaking point of a curve at the value with index i."""
     names = list(budgets_of(curve).items())
     clean = names[0][0]
-    drops = {b: _fall((curve, curve), (clean, name), i, confidence) for name, b in names}
+    start = (curve, clean, i)
+    drops = {b: fall_between(start, (curve, name, i), confidence) for name, b in names}
     return _point(drops, drop, curve.design.about(curve.judging_hits is not None))

@@ -1,33 +1,92 @@
-"""The JSON text of a curve."""
+"""The JSON text of curves, and its file."""
 
 import base64
 import json
+import os
+import uuid
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 FORMAT = "skpoison.RobustnessCurve"
-VERSION = 2
+FORMAT_OF_MANY = "skpoison.RobustnessCurves"
+VERSION = 3
 TABLES = ("scores", "train_scores", "fit_times")
 
 
 def to_text(state):
     """The JSON text of a curve's fields, a dict."""
-    tables = {
-        table: {name: values.tolist() for name, values in state[table].items()} for table in TABLES
-    }
-    values = [_encoded(value) for value in state["param_range"]]
-    hits = state["hits"] and {name: _packed(bits) for name, bits in state["hits"].items()}
-    head = {"format": FORMAT, "version": VERSION}
-    return json.dumps({**head, **state, **tables, "param_range": values, "hits": hits}, indent=1)
+    return json.dumps({"format": FORMAT, "version": VERSION, **_encoded_state(state)}, indent=1)
 
 
 def from_text(text):
     """The fields of a curve; for other text an error of one of many classes."""
     state = json.loads(text)
+    return _decoded_state(state, _pop_version(state, FORMAT))
+
+
+def many_to_text(states):
+    """The JSON text of several curves: a dict of names to fields."""
+    curves = {name: _encoded_state(state) for name, state in states.items()}
+    head = {"format": FORMAT_OF_MANY, "version": VERSION}
+    return json.dumps({**head, "curves": curves}, indent=1)
+
+
+def many_from_text(text):
+    """The fields of several curves by name; for other text an error of one of many classes."""
+    state = json.loads(text)
+    version = _pop_version(state, FORMAT_OF_MANY)
+    return {name: _decoded_state(curve, version) for name, curve in state["curves"].items()}
+
+
+def write_text(path, text):
+    """Write the whole text to a file, or leave the file as it is."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(path, kind, decode):
+    """What `decode` makes of the text of a file; ValueError if it does not hold `kind`."""
+    try:
+        return decode(Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        raise ValueError(f"{path} must hold {kind} in JSON: {error}") from error
+
+
+def _pop_version(state, format_name):
     version = state.pop("version")
-    if state.pop("format") != FORMAT or type(version) is not int or not 1 <= version <= VERSION:
+    found = state.pop("format")
+    if found != format_name or type(version) is not int or not 1 <= version <= VERSION:
         raise ValueError("another format")
+    return version
+
+
+def _encoded_state(state):
+    tables = {
+        table: {name: values.tolist() for name, values in state[table].items()} for table in TABLES
+    }
+    values = [_encoded(value) for value in state["param_range"]]
+    hits = state["hits"] and {name: _packed(bits) for name, bits in state["hits"].items()}
+    return {**state, **tables, "param_range": values, "hits": hits}
+
+
+def _decoded_state(state, version):
     for table in TABLES:
         state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
     if version == 1:

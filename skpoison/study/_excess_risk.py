@@ -95,6 +95,10 @@ class _Place:
     size: int | None
     repeat: int
 
+    @property
+    def label(self):
+        return self.attack
+
 
 @dataclass
 class _ExcessRiskPlan:
@@ -151,8 +155,13 @@ class _ExcessRiskPlan:
         return AttackTask(self._seeded_attack(part), *take(self.data, self._rows(part)))
 
     def fit_task(self, place, fit, poisoned):
-        data, rows = (self.data, self._rows(place)) if poisoned is None else (poisoned, None)
+        data, rows = self.data, self._rows(place)
+        if poisoned is not None:
+            data, rows = (poisoned.X, poisoned.y), None
         return FitTask(fit.estimator, data, rows, self.test, self.scorer, scores_training=False)
+
+    def culprit(self, place):
+        return ""
 
     def group(self, tasks, fits, n_jobs):
         # Samples have different sizes, so few fits could share a stack: each is fitted alone.

@@ -3,9 +3,8 @@
 import html
 import math
 import os
-import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 from .._intervals import rounded
 from .._typing import Array
 from .._validation import check_choice, check_confidence, check_real
-from ._comparisons import Design, drop_to_end, unpack_hits
-from ._curve_file import TABLES, from_text, to_text
+from ._comparisons import Design, drop_to_end, fall, unpack_hits
+from ._curve_file import TABLES, from_text, many_from_text, many_to_text, read, to_text, write_text
 from ._shapes import Peak, UShape, last_name, value_text
 from ._spread import mean_and_deviation
 
@@ -26,9 +25,10 @@ class RobustnessCurve:
     Parameters
     ----------
     param_name : str
-        The parameter that varies.
+        The parameter that varies; "strength" if the strength of the attacks does, and "" if none
+        does.
     param_range : list of length n_params
-        Its values.
+        Its values; ``[None]`` if none varies.
     scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
         Scores on clean data by attack. Column r * n_splits + s is repeat r on split s.
     train_scores : dict of str to ndarray of shape (n_params, n_repeats * n_splits)
@@ -48,6 +48,15 @@ class RobustnessCurve:
         `numpy.packbits`. None if a score is not the share of these rows.
     sharing : list of lists of bool of shape (n_splits, n_splits), default=None
         Which splits hold out rows in common, as those of `RepeatedKFold` do; None: none do.
+    strengths : dict of str to list of float of length n_params, default=None
+        If the strength of the attacks varies (``param_name="strength"``), its values for each
+        attack. `param_range` has the same values if all attacks share them, else the positions 0,
+        1, .... None: a parameter of the victim varies.
+    strength_names : dict of str to str or None, default=None
+        The parameter of each attack that is its strength, such as ``"rate"``; None for clean
+        training. None if `strengths` is None.
+    metric : str, default=None
+        The name of the score, such as ``"accuracy"``; None if it has none.
 
     Examples
     --------
@@ -73,36 +82,92 @@ class RobustnessCurve:
     n_test: int | None = None
     hits: dict[str, Array] | None = None
     sharing: list[list[bool]] | None = None
+    strengths: dict[str, list[Any]] | None = None
+    strength_names: dict[str, str | None] | None = None
+    metric: str | None = None
 
     def __repr__(self) -> str:
+        title = f"RobustnessCurve{self._over()}, {self._size()}"
+        lines = [f"{name}: {text}" for name, text in self._verdicts().items()]
+        return "\n".join([title, *lines])
+
+    def _verdicts(self):
+        """How the scores go, in words, by attack."""
         # Printing must not fail, whatever the scores are.
         with np.errstate(over="ignore", invalid="ignore"):
-            lines = [f"{name}: {self._verdict(name)}" for name in self.scores]
-        return "\n".join([self._title(), *lines])
+            return {name: self._verdict(name) for name in self.scores}
 
-    def _title(self):
-        sizes = (
-            (len(self.param_range), "value"),
-            (self.n_splits, "fold"),
-            (self.n_repeats, "repeat"),
-        )
-        values, folds, repeats = (f"{n} {word}{'s' * (n != 1)}" for n, word in sizes)
-        return f"RobustnessCurve over {self.param_name} ({values}), {folds} x {repeats}"
+    def _over(self):
+        """What varies, in words: " over module__width (3 values)"; "" if nothing does."""
+        if not self.param_name:
+            return ""
+        return f" over {self.param_name} ({_counted(len(self.param_range), 'value')})"
+
+    def _size(self):
+        return f"{_counted(self.n_splits, 'fold')} x {_counted(self.n_repeats, 'repeat')}"
+
+    def values_of(self, name: str) -> list[Any]:
+        """Return the values at which the scores of an attack stand.
+
+        Parameters
+        ----------
+        name : str
+            Name of an attack.
+
+        Returns
+        -------
+        values : list of length n_params
+            `param_range`, or, if the strength of the attacks varies, the strengths of this one.
+
+        Raises
+        ------
+        ValueError
+            If there is no attack of this name.
+        """
+        self._table(name)
+        return self.param_range if self.strengths is None else self.strengths[name]
 
     def _verdict(self, name):
         """One line on the shape of a curve."""
-        values = [self.param_range[i] for i in self._fitted(name)]
+        fitted = self._fitted(name)
+        values = [self.values_of(name)[i] for i in fitted]
         if not values:
             return "no scores: all fits or their scores failed"
         if not self._whole_columns(name).any():
             return "no column of scores without a failed fit"
+        if self.strengths is not None:
+            return self._fall_in_words(name)
         if len(values) == 1:
             score = rounded(self.peak(name).score)
+            if not self.param_name:
+                return score
             name = last_name(self.param_name)
             return f"{score} at {name} {value_text(values[0])}, the only value"
         return self.u_shape(name).describe(self.param_name, values[0], values[-1])
 
+    def _fall_in_words(self, name):
+        """How far the scores fall over the strengths of an attack."""
+        fitted, values = self._fitted(name), self.values_of(name)
+        whole = self._whole_columns(name)
+        means = self._table(name)[:, whole].mean(axis=1)
+        word = self.strength_names[name]
+        if word is None:
+            return f"{rounded(means[fitted[0]])}, clean"
+        word = last_name(word)
+        ordered = sorted(fitted, key=lambda i: values[i])
+        first, last = ordered[0], ordered[-1]
+        at_first, at_last = (f"at {word} {value_text(values[i])}" for i in (first, last))
+        if values[first] == values[last]:
+            return f"{rounded(means[first])} {at_first}, the only value"
+        found = fall_between((self, name, first), (self, name, last))
+        return (
+            f"from {rounded(means[first])} {at_first} to {rounded(means[last])} {at_last}, a fall "
+            f"of {found}"
+        )
+
     def _short_verdict(self, name):
+        if self.strengths is not None or not self.param_name:
+            return self._verdict(name)
         fitted = self._fitted(name)
         if len(fitted) < 2:
             return "only one value" if len(fitted) else "no scores"
@@ -127,16 +192,15 @@ class RobustnessCurve:
             Columns ``attack``, the name of the parameter, ``split``, ``repeat``, ``score``,
             ``train_score`` and ``fit_time`` (in seconds). The parameter's column has its values if
             all are numbers, else their strings, such as "None": `DataFrame.groupby` drops None.
+            Where the strength of the attacks varies, the column ``strength`` has each attack's own
+            values. If nothing varies, there is no such column.
         """
         import pandas as pd
 
-        values = self.param_range
-        if not all(_is_number(value) for value in values):
-            values = [str(value) for value in values]
         rows = [
             {
                 "attack": name,
-                self.param_name: value,
+                **({self.param_name: value} if self.param_name else {}),
                 "split": column % self.n_splits,
                 "repeat": column // self.n_splits,
                 "score": self.scores[name][i, column],
@@ -144,7 +208,7 @@ class RobustnessCurve:
                 "fit_time": self.fit_times[name][i, column],
             }
             for name in self.scores
-            for i, value in enumerate(values)
+            for i, value in enumerate(_printable(self.values_of(name)))
             for column in range(self.n_splits * self.n_repeats)
         ]
         return pd.DataFrame(rows)
@@ -180,7 +244,7 @@ class RobustnessCurve:
             )
         means = self._table(name)[fitted][:, whole].mean(axis=1)
         best = int(np.argmax(means))
-        return Peak(self.param_range[fitted[best]], float(means[best]))
+        return Peak(self.values_of(name)[fitted[best]], float(means[best]))
 
     def u_shape(self, name: str, confidence: float = 0.95) -> UShape:
         """Say how far each end of the curve lies under the best of the other values.
@@ -296,15 +360,10 @@ class RobustnessCurve:
         OSError
             If the file cannot be written.
         """
-        text = to_text({field.name: getattr(self, field.name) for field in fields(self)})
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_text(path, to_text(self._state()))
+
+    def _state(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -329,20 +388,13 @@ class RobustnessCurve:
         ValueError
             If it does not hold a curve.
         """
-        try:
-            curve = cls(**from_text(Path(path).read_text(encoding="utf-8")))
-            curve._check()
-        except OSError:
-            raise
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-            OverflowError,
-        ) as error:
-            raise ValueError(f"{path} must hold a RobustnessCurve in JSON: {error}") from error
+        return read(path, "a RobustnessCurve", lambda text: cls._of_state(from_text(text)))
+
+    @classmethod
+    def _of_state(cls, state):
+        """A curve of the fields in a file, checked."""
+        curve = cls(**state)
+        curve._check()
         return curve
 
     def _check(self):
@@ -360,6 +412,24 @@ class RobustnessCurve:
             if any(values.shape != shape for values in tables.values()):
                 raise ValueError(f"{table} must have shape {shape}")
         self._check_design(shape)
+        self._check_strengths(shape)
+
+    def _check_strengths(self, shape):
+        if self.metric is not None and not isinstance(self.metric, str):
+            raise ValueError(f"metric must be None or a string, got {self.metric!r}")
+        if (self.strengths is None) != (self.strength_names is None):
+            raise ValueError("strengths and strength_names must be given together")
+        if self.strengths is None:
+            return
+        if not (self.strengths.keys() == self.scores.keys() == self.strength_names.keys()):
+            raise ValueError("strengths must have an entry for each attack")
+        if any(len(values) != shape[0] for values in self.strengths.values()):
+            raise ValueError(f"strengths must have {shape[0]} values for each attack")
+        for values in self.strengths.values():
+            for value in values:
+                check_real(value, "strengths", low=0)
+        if any(type(name) not in (str, type(None)) for name in self.strength_names.values()):
+            raise ValueError("strength_names must have strings or None")
 
     def _check_design(self, shape):
         if self.n_test is not None and (type(self.n_test) is not int or self.n_test < 1):
@@ -382,18 +452,17 @@ class RobustnessCurve:
 
     def _repr_html_(self):
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.scores)
+        # Where attacks have strengths of their own, each cell says which it is.
+        shared = all(self.values_of(name) == self.param_range for name in self.scores)
         body = ""
         for i, value in enumerate(self.param_range):
-            cells = "".join(
-                f"<td>{mean_and_deviation(table[i])}</td>"
-                if np.isfinite(table[i]).any()
-                else "<td>failed</td>"
-                for table in self.scores.values()
-            )
-            body += f"<tr><th>{html.escape(str(value))}</th>{cells}</tr>"
-        foot = "".join(f"<td>{self._short_verdict(name)}</td>" for name in self.scores)
+            cells = "".join(f"<td>{self._cell(name, i, shared)}</td>" for name in self.scores)
+            label = "" if value is None and not self.param_name else html.escape(str(value))
+            body += f"<tr><th>{label}</th>{cells}</tr>"
+        foot = "".join(f"<td>{html.escape(self._short_verdict(name))}</td>" for name in self.scores)
+        over = f" over {html.escape(self.param_name)}" if self.param_name else ""
         caption = (
-            f"Clean score over {html.escape(self.param_name)}: mean ± standard deviation over "
+            f"Clean score{over}: mean ± standard deviation over "
             f"{self.n_splits} splits x {self.n_repeats} repeats"
         )
         name = html.escape(self.param_name)
@@ -401,6 +470,153 @@ class RobustnessCurve:
             f"<table><caption>{caption}</caption><thead><tr><th>{name}</th>{head}</tr></thead>"
             f"<tbody>{body}</tbody><tfoot><tr><th>verdict</th>{foot}</tr></tfoot></table>"
         )
+
+    def _cell(self, name, i, shared):
+        scores = self.scores[name][i]
+        text = mean_and_deviation(scores) if np.isfinite(scores).any() else "failed"
+        if shared or self.strength_names[name] is None:
+            return text
+        return f"{text} at {self.strengths[name][i]:g}"
+
+
+class RobustnessCurves(dict[str, RobustnessCurve]):
+    """Curves of several victims, by name: the result of `robustness_curve` with a dict of victims.
+
+    All victims were trained on the same poisoned rows with the same seeds, so that the columns of
+    their tables are paired.
+
+    Parameters
+    ----------
+    curves : dict of str to RobustnessCurve
+        The curves by victim.
+
+    Raises
+    ------
+    TypeError
+        If a name is no string, or an entry no RobustnessCurve.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skpoison import LabelFlip, robustness_curve
+    >>> X, y = load_digits(return_X_y=True)
+    >>> curves = robustness_curve(
+    ...     {"linear": LogisticRegression(C=0.1), "tree": DecisionTreeClassifier()},
+    ...     X[:300] / 16, y[:300], attacks={"flips": LabelFlip()},
+    ...     param_name="strength", param_range=[0.0, 0.4], cv=3, random_state=0,
+    ... )
+    >>> curves
+    RobustnessCurves of 2 victims over strength (2 values), 3 folds x 1 repeat
+    linear, flips: from 0.9... at rate 0 to 0.6... at rate 0.4, a fall of 0...
+    tree, flips: from 0.7... at rate 0 to 0.4... at rate 0.4, a fall of 0...
+    >>> curves["tree"].to_frame().shape
+    (6, 7)
+    """
+
+    def __init__(self, curves: Mapping[str, RobustnessCurve]) -> None:
+        super().__init__(curves)
+        for name, curve in self.items():
+            if not isinstance(name, str) or not isinstance(curve, RobustnessCurve):
+                raise TypeError(
+                    "`curves` must have names and RobustnessCurves, got "
+                    f"{name!r} and an instance of {type(curve).__name__}"
+                )
+
+    def __repr__(self) -> str:
+        title = f"RobustnessCurves of {_counted(len(self), 'victim')}"
+        heads = [(curve._over(), curve._size()) for curve in self.values()]
+        # What victims have in common is said once.
+        over = heads[0][0] if len({over for over, _ in heads}) == 1 else ""
+        size = f", {heads[0][1]}" if len({size for _, size in heads}) == 1 else ""
+        lines = [
+            f"{victim}{'' if over else curve._over()}, {attack}: {text}"
+            for victim, curve in self.items()
+            for attack, text in curve._verdicts().items()
+        ]
+        return "\n".join([f"{title}{over}{size}", *lines])
+
+    def to_frame(self) -> Any:
+        """Return a tidy pandas DataFrame with one row for each fit.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A column ``victim``, and the columns of `RobustnessCurve.to_frame`. The column of a
+            parameter is NaN for a victim whose parameter is another.
+        """
+        import pandas as pd
+
+        frames = {victim: curve.to_frame() for victim, curve in self.items()}
+        for victim, frame in frames.items():
+            frame.insert(0, "victim", victim)
+        whole = pd.concat(frames.values(), ignore_index=True)
+        # Parameters stand together, in front of the split, as in the frame of each curve.
+        params = [curve.param_name for curve in self.values() if curve.param_name]
+        first = ["victim", "attack", *dict.fromkeys(params)]
+        return whole[[*first, *(column for column in whole.columns if column not in first)]]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the curves to one JSON file, as `RobustnessCurve.save` writes one curve.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; replaced if it exists.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        write_text(path, many_to_text({name: curve._state() for name, curve in self.items()}))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read curves that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        curves : RobustnessCurves
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it does not hold such curves.
+        """
+
+        def decode(text):
+            states = many_from_text(text)
+            return cls({name: RobustnessCurve._of_state(state) for name, state in states.items()})
+
+        return read(path, "RobustnessCurves", decode)
+
+    def _repr_html_(self):
+        return "".join(
+            f"<h4>{html.escape(victim)}</h4>{curve._repr_html_()}" for victim, curve in self.items()
+        )
+
+
+def fall_between(start, end, confidence=0.95):
+    """How far the scores of one place lie under those of another, paired; a Drop.
+
+    A place is a tuple (curve, name of the attack, index of the value). Both curves have the same
+    splits and seeds.
+    """
+    places = (start, end)
+    hits = None
+    if all(curve.judging_hits is not None for curve, _, _ in places):
+        hits = [curve.judging_hits[name][i] for curve, name, i in places]
+    tables = [curve.scores[name][i] for curve, name, i in places]
+    return fall(start[0].design, tables, hits, confidence)
 
 
 def check_curve(curve):
@@ -410,6 +626,15 @@ def check_curve(curve):
             "`curve` must be a RobustnessCurve (with several metrics, one value of the dict), got "
             f"an instance of {type(curve).__name__}"
         )
+
+
+def _printable(values):
+    """The values for a column of a frame: numbers, or strings if one of them is no number."""
+    return values if all(map(_is_number, values)) else [str(value) for value in values]
+
+
+def _counted(n, word):
+    return f"{n} {word}{'s' * (n != 1)}"
 
 
 def _is_number(value):

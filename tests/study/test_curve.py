@@ -248,6 +248,18 @@ def test_files_of_version_1_load(tmp_path):
     assert loaded.u_shape("C").is_u is None
 
 
+def test_files_of_version_2_load(tmp_path):
+    # They say nothing of strengths and of the metric.
+    path = tmp_path / "curve.json"
+    curve = make_curve(noisy([0.5, 0.8, 0.7]), values=[(1,), None, 3])
+    curve.save(path)
+    state = json.loads(path.read_text())
+    for name in ("strengths", "strength_names", "metric"):
+        assert state.pop(name) is None
+    path.write_text(json.dumps({**state, "version": 2}))
+    np.testing.assert_equal(asdict(RobustnessCurve.load(path)), asdict(curve))
+
+
 def test_saves_from_two_threads_to_one_file(tmp_path):
     # Fails if both write to one temporary file: it is torn, or gone when the other moves it.
     path = tmp_path / "curve.json"
@@ -304,7 +316,7 @@ def test_load_takes_only_curves(tmp_path):
         "[" * 100_000,
         "\x00",
         json.dumps({**good, "n_splits": 3}),
-        json.dumps({**good, "version": 3}),
+        json.dumps({**good, "version": 4}),
         json.dumps({**good, "version": True}),
         json.dumps({**good, "param_range": [1, 2, {"tuple": 3}]}),
         json.dumps({**good, "param_range": [1, 2, {"set": [3]}]}),
@@ -338,8 +350,10 @@ table_names = st.sampled_from(["scores", "train_scores", "fit_times"])
 def files(draw):
     """The file of a curve with a value replaced, removed or added, or bytes of it damaged."""
     tables = [{"a": noisy([0.5, 0.8], n=2), "b": noisy([0.5, 0.8], n=2)} for _ in range(3)]
-    curve = RobustnessCurve("width", [1, 2], *tables, 2, 1, 0.5)
-    version = draw(st.integers(1, 2))
+    own = {"strengths": {"a": [0, 0.5], "b": [1, 2]}, "strength_names": {"a": "rate", "b": None}}
+    kwargs = draw(st.sampled_from([{}, {**own, "metric": "accuracy"}]))
+    curve = RobustnessCurve("width", [1, 2], *tables, 2, 1, 0.5, **kwargs)
+    version = draw(st.integers(1, 3))
     state = {"format": "skpoison.RobustnessCurve", "version": version, **asdict(curve)}
     for table in ("scores", "train_scores", "fit_times"):
         state[table] = {name: values.tolist() for name, values in state[table].items()}

@@ -9,6 +9,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -41,6 +43,7 @@ from skpoison import (
     RandomNoise,
     RobustnessCurve,
     RobustnessCurveDisplay,
+    RobustnessCurves,
     breaking_point,
 )
 from skpoison.study import corrected_interval, validation_curve
@@ -453,6 +456,136 @@ refuse("load: None", lambda: RobustnessCurve.load(None), ValueError, "None must 
 refuse("save: no folder", lambda: curve().save("/no/such/file"), FileNotFoundError, "/no/such")
 
 
+# Several victims, and strengths.
+
+TWO = {"a": LogisticRegression(), "b": GaussianNB()}
+
+
+def victims(estimator=None, **kwargs):
+    kwargs = {"param_name": None, "param_range": None, **kwargs}
+    return study(TWO if estimator is None else estimator, **kwargs)
+
+
+def strengths(param_range, **kwargs):
+    kwargs = {"attacks": {"clean": None, "flips": flip()}, **kwargs}
+    return victims(param_name="strength", param_range=param_range, **kwargs)
+
+
+refuse(
+    "victims: none", lambda: victims({}), ValueError, "`estimator` must have at least one victim"
+)
+refuse(
+    "victims: name", lambda: victims({1: net()}), TypeError, "`estimator` must have strings as ke"
+)
+refuse_each(
+    "victims.estimator",
+    lambda v: victims({"a": v}),
+    [None, 3, LogisticRegression],
+    TypeError,
+    r"`estimator\['a'\]` must be a classifier, got {}",
+)
+for name, value in {
+    "param_name": {"a": "C"},
+    "param_range": {"a": [1], "b": [1], "c": [1]},
+}.items():
+    given = {"param_name": "C", "param_range": [1.0], name: value}
+    refuse(
+        f"victims.{name}: keys",
+        lambda given=given: victims(**given),
+        ValueError,
+        rf"`{name}` must have an entry for each victim \(\['a', 'b'\]\), got \['a'",
+    )
+refuse(
+    "victims.param_name: not of all",
+    lambda: victims(param_name="C", param_range=[1.0]),
+    ValueError,
+    "`param_name` must be a parameter of the victim 'b': ",
+)
+refuse(
+    "victims.param_range: none",
+    lambda: victims(param_name={"a": "C", "b": None}, param_range={"a": [], "b": None}),
+    ValueError,
+    "`param_range` must have at least one value for the victim 'a', got none",
+)
+for name, given in {
+    "param_range": {"param_name": "C"},
+    "param_name": {"param_range": [1.0]},
+}.items():
+    refuse(
+        f"victims.{name}: alone",
+        lambda given=given: victims({"a": LogisticRegression()}, **given),
+        TypeError,
+        f"`{name}` must be .* for the victim 'a', got None",
+    )
+refuse(
+    "study.param_range: dict", lambda: study(param_range={"a": [1]}), TypeError, "`param_range` mu"
+)
+refuse(
+    "victims.early_stop_on",
+    lambda: victims({"net": net(), "b": GaussianNB()}, early_stop_on="held-out", test=(X, Y)),
+    ValueError,
+    r"does not take `X_val`, got 'held-out' with GaussianNB \('b'\)",
+)
+refuse(
+    "victims.params",
+    lambda: victims({"a": GaussianNB(), "k": KNeighborsClassifier()}, params={"sample_weight": Y}),
+    ValueError,
+    r"got 'sample_weight', which the `fit` of the victim 'k' \(KNeighborsClassifier\) does not",
+)
+refuse(
+    "victims.params: reserved",
+    lambda: victims(params={"poison_indices": Y}),
+    ValueError,
+    r"`params` must not have \['poison_indices'\], which the study passes to scorers",
+)
+refuse_each(
+    "strengths", strengths, [None, 3, "ab"], TypeError, "`param_range` must be an array-like"
+)
+refuse_each(
+    "strengths: value", strengths, [[-0.1], [0, -1]], ValueError, "`param_range` must be >= 0"
+)
+refuse_each("strengths: kind", strengths, [["a"], [True]], TypeError, "must be a real number, got ")
+refuse(
+    "strengths: none", lambda: strengths([]), ValueError, "must have at least one value, got none"
+)
+refuse_each(
+    "strengths: attacks",
+    strengths,
+    [{}, {"clean": [0]}, {"flips": [0], "x": [0]}],
+    ValueError,
+    r"`param_range` must have strengths for each attack \(\['flips'\]\), got ",
+)
+refuse(
+    "strengths: lengths",
+    lambda: strengths({"flips": [0, 0.1], "clean": [0]}),
+    ValueError,
+    "must have lists of equal length, got lengths {'flips': 2, 'clean': 1}",
+)
+refuse(
+    "strengths: nameless",
+    lambda: strengths([0.1], attacks={"labels": NoLabels()}),
+    ValueError,
+    r"`attacks\['labels'\]` must name the parameter that is its strength in `strength_name`",
+)
+for value in (None, [], {}, curve()):
+    refuse(
+        f"from_curves: {value!r}"[:30],
+        lambda v=value: RobustnessCurveDisplay.from_curves(v),
+        TypeError,
+        "`curves` must be a non-empty dict of RobustnessCurves, got ",
+    )
+refuse(
+    "from_curves: metrics",
+    lambda: RobustnessCurveDisplay.from_curves({"accuracy": RobustnessCurves({"a": curve()})}),
+    TypeError,
+    "one value of the dict.*, got an instance of RobustnessCurves for 'accuracy'",
+)
+refuse(
+    "loads: no JSON", lambda: RobustnessCurves.load(__file__), ValueError, "hold RobustnessCurves"
+)
+refuse("loads: no file", lambda: RobustnessCurves.load("/no/such"), FileNotFoundError, "/no/such")
+
+
 @TABLE.each_case
 def test_bad_input_is_refused(case):
     check_refused(case)
@@ -471,7 +604,7 @@ def test_files_that_hold_no_curve(text, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"version": 2', '"version": 3'),
+        ('"version": 3', '"version": 4'),
         ('"n_splits": 4', '"n_splits": 0'),
         ('"n_splits": 4', '"n_splits": "4"'),
         ('"n_splits": 4', '"n_splits": -4'),

@@ -165,8 +165,8 @@ class BudgetHeatmapDisplay:
         budgets : array-like of float of shape (n_budgets,)
             Budgets, >= 0. Clean training, budget 0, is added.
         budget_name : str, default=None
-            The parameter of the attack to vary, and the label of the vertical axis. None: `budget`,
-            or `rate` if the attack has no `budget`, such as `LabelFlip`.
+            The parameter of the attack to vary, and the label of the vertical axis. None: its
+            strength, as in `breaking_point`.
         score_name : str, default="Score on clean data"
             Label of the colours.
         ax : matplotlib.axes.Axes, default=None

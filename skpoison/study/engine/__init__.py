@@ -3,8 +3,9 @@
 from ._keys import Keys
 from ._memory import Store
 from ._metadata import route
-from ._plan import PlannedFit, RobustnessPlan
+from ._plan import PlannedFit, RobustnessPlan, Victim
 from ._runner import run_plan, run_tasks
+from ._telling import telling_scorer
 from ._unseeded import unseeded_in_attack, unseeded_in_study
 from ._worker import AttackTask, FitTask, StackTask, run_attack, take
 
@@ -16,11 +17,13 @@ __all__ = [
     "RobustnessPlan",
     "StackTask",
     "Store",
+    "Victim",
     "route",
     "run_attack",
     "run_plan",
     "run_tasks",
     "take",
+    "telling_scorer",
     "unseeded_in_attack",
     "unseeded_in_study",
 ]

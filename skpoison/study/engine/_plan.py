@@ -1,5 +1,6 @@
 """What a study computes: the place of each cell, what is poisoned for it, and its task."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from ..._seeding import seed_estimator
 from ...nets.stacks import is_worth_a_stack
 from ._keys import Keys
 from ._metadata import rows_of
-from ._worker import AttackTask, FitTask, StackTask, take
+from ._worker import AttackTask, FitTask, Poisoned, StackTask, take
 
 # How many bytes of poisoned rows are held at a time. Attacks beyond that wait for the next wave.
 MAX_BYTES = 2**30
@@ -24,21 +25,59 @@ MAX_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a cell in a study; `value` is an index into the parameter's values."""
+    """The place of a fit in a study.
 
-    attack: str
+    `victim` is None if the study has a single one. `attack` is None for clean training. `value` is
+    an index into the values of the victim's parameter, or into the strengths of the attack; it is
+    None for clean training in a study over strengths.
+    """
+
+    victim: str | None
+    attack: str | None
     repeat: int
-    value: int
+    value: int | None
     split: int
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one run of an attack poisons: the training rows of `split`, or all if it is None."""
+    """What one run of an attack poisons: the training rows of `split`, or all if it is None.
+
+    `strength` is None if the attack is run as it is.
+    """
 
     attack: str
     repeat: int
     split: int | None
+    strength: float | None
+
+    @property
+    def label(self):
+        at = "" if self.strength is None else f" at strength {self.strength:g}"
+        return f"{self.attack}{at}"
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """A victim, and the parameter that varies; with the name "" none does.
+
+    Parameters of its fits and scores are those that are passed to it and its scorer.
+    """
+
+    estimator: Any
+    param_name: str
+    param_range: list
+    scorer: Any
+    fit_params: dict
+    score_params: dict
+
+    def at(self, value):
+        """A clone at the value with an index."""
+        estimator = clone(self.estimator)
+        if not self.param_name:
+            return estimator
+        # A value may be an estimator; the caller's must not be fitted.
+        return estimator.set_params(**{self.param_name: clone(self.param_range[value], safe=False)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +93,19 @@ class PlannedFit:
     key: str | None
 
 
+def is_whole(strength_name):
+    """Whether an attack of strength 0 changes nothing.
+
+    The strength of a chain is the one of its first attack, and the others poison at 0 too.
+    """
+    return "__" not in strength_name
+
+
 class Plan(Protocol):
     """What `run_plan` needs of a plan.
 
-    Places and parts may be any values that can be hashed. A part has the fields `attack`, the name
-    of an attack, and `repeat`. If `needs_attacks`, an attack that fails on all its parts of a
+    Places and parts may be any values that can be hashed. A part has `label`, which names its
+    attack in messages, and `repeat`. If `needs_attacks`, an attack that fails on all its parts of a
     repeat ends the study.
     """
 
@@ -87,8 +134,11 @@ class Plan(Protocol):
     def attack_task(self, part: Any) -> AttackTask:
         """The task that poisons a part."""
 
-    def fit_task(self, place: Any, fit: PlannedFit, poisoned: tuple | None) -> FitTask:
+    def fit_task(self, place: Any, fit: PlannedFit, poisoned: Poisoned | None) -> FitTask:
         """The task of a fit; `poisoned` has its poisoned rows, or is None for clean training."""
+
+    def culprit(self, place: Any) -> str:
+        """The words that stand before the error of a fit: which victim it is, or none."""
 
     def group(self, tasks: dict, fits: dict, n_jobs: int | None) -> dict:
         """Put together the tasks that one worker does as one.
@@ -102,14 +152,20 @@ class Plan(Protocol):
 class RobustnessPlan:
     """The plan of `robustness_curve`; most fields are arguments of it, checked.
 
-    `splits` has pairs (train, test) of indices. `seeds` has shape (n_repeats, n_splits).
-    `hold_out` says whether held-out rows are validation data.
+    `victims` has a `Victim` for each name. `strengths` has a list of numbers for each attack, all
+    of the same length, and `strength_names` the parameters that they are values of; both are None
+    if a parameter of the victims varies. `splits` has pairs (train, test) of indices. `seeds` has
+    shape (n_repeats, n_splits). `hold_out` says whether held-out rows are validation data, and
+    `tells_poison` whether a scorer asks for the poisoned rows.
+
+    The victims are one more dimension of the places. They share the parts, so that an attack runs
+    once whatever their number; and a fit depends on its own victim only.
     """
 
-    estimator: Any
+    victims: dict
     attacks: dict
-    param_name: str
-    param_range: list
+    strengths: dict | None
+    strength_names: dict | None
     data: tuple
     classes: np.ndarray
     splits: list
@@ -118,85 +174,132 @@ class RobustnessPlan:
     poison: str
     hold_out: bool
     scoring: Any
-    scorer: Any
-    fit_params: dict
-    score_params: dict
+    tells_poison: bool
     fused: bool | str
     needs_attacks: ClassVar[bool] = True
 
     @property
     def n_cells(self):
-        return len(self.attacks) * len(self.param_range) * self.seeds.size
+        return sum(map(len, self._units.values()))
 
     @property
     def n_parts(self):
-        n_attacks = sum(attack is not None for attack in self.attacks.values())
-        return n_attacks * (len(self.seeds) if self.poison == "dataset" else self.seeds.size)
+        return len({self._part(place) for unit in self._units.values() for place in unit} - {None})
+
+    def n_values(self, victim):
+        """How many values a victim is fitted at, under each attack."""
+        if self.strengths is None:
+            return len(self.victims[victim].param_range)
+        return len(next(iter(self.strengths.values())))
+
+    def place(self, victim, attack, repeat, value, split):
+        """The place of a fit. Clean training is one fit, whatever attack and strength ask for it.
+
+        The arguments are the fields of `Place`, but the attack is a name, and the value an index.
+        """
+        is_clean = self.attacks[attack] is None
+        if self.strengths is not None:
+            strengths = self.strengths[attack]
+            is_clean = is_clean or (strengths[value] == 0 and is_whole(self.strength_names[attack]))
+            # A strength that is given twice is one fit too.
+            value = None if is_clean else strengths.index(strengths[value])
+        return Place(victim, None if is_clean else attack, repeat, value, split)
 
     def waves(self) -> Iterator[list[Place]]:
-        units = [(name, repeat) for repeat in range(len(self.seeds)) for name in self.attacks]
+        units = list(self._units.values())
         n_parts = 1 if self.poison == "dataset" else len(self.splits)
         n_bytes = 8 * n_parts * count_cells(self.data[0])
         length = max(1, MAX_BYTES // max(1, n_bytes))
         for start in range(0, len(units), length):
-            yield [
-                Place(name, repeat, value, split)
-                for name, repeat in units[start : start + length]
-                # The last values first: of ascending widths, they take longest to fit. No worker
-                # then starts a long fit when the others are done.
-                for value in reversed(range(len(self.param_range)))
-                for split in range(len(self.splits))
-            ]
+            yield list(itertools.chain(*units[start : start + length]))
+
+    @cached_property
+    def _units(self):
+        """The places of all fits, by what they need poisoned: these fits are in one wave."""
+        units = {}
+        for repeat in range(len(self.seeds)):
+            for attack in self.attacks:
+                for victim in self.victims:
+                    # The last values first: of ascending widths, they take longest to fit. No
+                    # worker then starts a long fit when the others are done.
+                    for value in reversed(range(self.n_values(victim))):
+                        for split in range(len(self.splits)):
+                            place = self.place(victim, attack, repeat, value, split)
+                            strength = None if self.strengths is None else place.value
+                            unit = units.setdefault((repeat, place.attack, strength), {})
+                            unit[place] = None
+        return units
 
     def fit(self, place, *, keyed):
         seed = self.seeds[place.repeat, place.split]
-        estimator = seed_estimator(self._estimator_at(place.value), seed, overwrite=True)
-        part = None
-        if self.attacks[place.attack] is not None:
-            split = place.split if self.poison == "fold" else None
-            part = Part(place.attack, place.repeat, split)
+        estimator = self.victims[place.victim].at(place.value)
+        estimator = seed_estimator(estimator, seed, overwrite=True)
+        part = self._part(place)
         key = None
         if keyed:
             attack = None if part is None else self._seeded_attack(part)
-            key = self.keys.of("fit", attack, estimator, place.split)
+            params = self._params_key(place.victim)
+            key = params and self.keys.of("fit", attack, estimator, place.split, params)
         return PlannedFit(estimator, part, key)
+
+    def _part(self, place):
+        """What must be poisoned for a place; None for clean training."""
+        if place.attack is None:
+            return None
+        split = place.split if self.poison == "fold" else None
+        strength = None if self.strengths is None else self.strengths[place.attack][place.value]
+        return Part(place.attack, place.repeat, split, strength)
 
     def attack_key(self, part):
         return self.keys.of("attack", self._seeded_attack(part), part.split)
 
     def attack_task(self, part):
         data = self.data if part.split is None else take(self.data, self.splits[part.split][0])
-        return AttackTask(self._seeded_attack(part), *data)
+        return AttackTask(self._seeded_attack(part), *data, finds_rows=self.tells_poison)
 
     def fit_task(self, place, fit, poisoned):
         train, held_out = self.splits[place.split]
+        victim = self.victims[place.victim]
         X = self.data[0]
         # An attack has poisoned either all rows, or the training rows of this split.
-        whole = self.data if poisoned is None or self.poison == "fold" else poisoned
-        is_fold = poisoned is not None and self.poison == "fold"
+        rows = None if poisoned is None else (poisoned.X, poisoned.y)
+        whole = self.data if rows is None or self.poison == "fold" else rows
+        is_fold = rows is not None and self.poison == "fold"
         return FitTask(
             estimator=fit.estimator,
-            data=poisoned if is_fold else whole,
+            data=rows if is_fold else whole,
             rows=None if is_fold else train,
             validation=take(whole, held_out) if self.hold_out else None,
             test=self.test or take(self.data, held_out),
-            scorer=self.scorer,
-            fit_params=rows_of(self.fit_params, X, train),
-            train_score_params=rows_of(self.score_params, X, train),
-            test_score_params=rows_of(self.score_params, X, held_out),
+            scorer=victim.scorer,
+            fit_params=rows_of(victim.fit_params, X, train),
+            train_score_params=rows_of(victim.score_params, X, train),
+            test_score_params=rows_of(victim.score_params, X, held_out),
             keeps_hits=self.test is not None,
+            poison_indices=self._poison_indices(poisoned, train) if self.tells_poison else None,
         )
+
+    def _poison_indices(self, poisoned, train):
+        """Which of the training rows of a split changed."""
+        if poisoned is None:
+            return np.arange(0)
+        if self.poison == "fold":
+            return poisoned.changed
+        return np.flatnonzero(np.isin(train, poisoned.changed))
+
+    def culprit(self, place):
+        return "" if place.victim is None else f"Victim {place.victim!r}: "
 
     def group(self, tasks, fits, n_jobs):
         # Fits from the store count too: a study that continues gives the same bits as a whole one.
-        n_fits = Counter(place.value for place in fits)
-        by_value = {}
+        n_fits = Counter(self._stack_of(place) for place in fits)
+        stacks = {}
         for place in tasks:
-            by_value.setdefault(place.value, []).append(place)
+            stacks.setdefault(self._stack_of(place), []).append(place)
         n_jobs = effective_n_jobs(n_jobs)
         grouped = {}
-        for value, places in by_value.items():
-            if not self._is_stackable(value, n_fits[value]):
+        for stack, places in stacks.items():
+            if not self._is_stackable(stack, n_fits[stack]):
                 grouped.update({(place,): tasks[place] for place in places})
                 continue
             # One stack for each worker. A net depends on the others in its stack by rounding only.
@@ -206,27 +309,46 @@ class RobustnessPlan:
                 grouped[share] = StackTask([tasks[place] for place in share])
         return grouped
 
-    def _estimator_at(self, value):
-        # A value may be an estimator; the caller's must not be fitted.
-        chosen = clone(self.param_range[value], safe=False)
-        return clone(self.estimator).set_params(**{self.param_name: chosen})
+    def _stack_of(self, place):
+        """The victim and the value whose nets may be trained together with the one of a place.
+
+        Nets of different victims are not, so that a further victim moves no bit of the others.
+        """
+        return place.victim, place.value if self.strengths is None else None
 
     @cached_property
     def keys(self):
-        """The keys of results; all depend on data, folds, scorer and the parameters of fits."""
+        """The keys of results; all depend on data, folds and scorer, and none on other victims."""
         whole = self.data, self.splits, self.test, self.poison, self.hold_out
-        return Keys("robustness", *whole, self.scoring, self.fit_params, self.score_params)
+        return Keys("robustness", *whole, self.scoring)
+
+    def _params_key(self, victim):
+        """The key of what fits and scores of a victim are passed, or None if it has none."""
+        if victim not in self._params_keys:
+            chosen = self.victims[victim]
+            found = self.keys.of("params", chosen.fit_params, chosen.score_params)
+            self._params_keys[victim] = found
+        return self._params_keys[victim]
+
+    @cached_property
+    def _params_keys(self):
+        return {}
 
     def _seeded_attack(self, part):
+        attack = clone(self.attacks[part.attack])
+        if part.strength is not None:
+            attack.set_params(**{self.strength_names[part.attack]: part.strength})
         seed = self.seeds[part.repeat, part.split or 0]
         # With the seed of the victim itself, a surrogate would start from the victim's weights.
         random_state = np.random.RandomState([1, seed])
-        return seed_estimator(clone(self.attacks[part.attack]), random_state, overwrite=True)
+        return seed_estimator(attack, random_state, overwrite=True)
 
-    def _is_stackable(self, value, n_nets):
-        """Whether the nets of a value are to be trained together."""
-        if self.fused is False or self.fit_params:
+    def _is_stackable(self, stack, n_nets):
+        """Whether the nets of a victim at a value are to be trained together."""
+        name, value = stack
+        victim = self.victims[name]
+        if self.fused is False or victim.fit_params:
             return False
         shape = shape_of(self.data[0])
-        net = self._estimator_at(value)
+        net = victim.at(value)
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=self.fused is True)

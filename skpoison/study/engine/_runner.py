@@ -102,12 +102,13 @@ class _Runner:
             if error is None:
                 tasks[place] = self.plan.fit_task(place, fit, rows)
             else:
-                name = fit.part.attack
-                self.put(place, Outcome(None, f"The attack {name!r} failed: {error}"))
+                self.put(place, Outcome(None, f"The attack {fit.part.label!r} failed: {error}"))
         for places, outcomes in self.run_tasks(self.plan.group(tasks, fits, self.n_jobs)):
             for place, outcome in zip(places, outcomes, strict=True):
                 if outcome.error is None:
                     self.store.keep(missing[place].key, outcome.value)
+                else:
+                    outcome = outcome._replace(error=self.plan.culprit(place) + outcome.error)
                 self.put(place, outcome)
 
     def run_attacks(self, parts):
@@ -171,7 +172,7 @@ def _check_attacks(parts, poisoned):
     errors = {}
     for part in parts:
         _, error = poisoned.get(part, (None, None))
-        errors.setdefault((part.attack, part.repeat), []).append(error)
+        errors.setdefault((part.label, part.repeat), []).append(error)
     for (name, repeat), found in errors.items():
         if None not in found:
             raise ValueError(

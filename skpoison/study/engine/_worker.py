@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from ..._frames import count_rows
+from ..._frames import count_rows, rows_that_differ
 from ..._threads import one_thread
 from ...nets import fit_many
+from ._telling import POISON
 
 
 class Cell(TypedDict):
@@ -53,19 +54,39 @@ def attempt(work, strict):
 # that can be weakly referenced on one worker only; if that worker died, the argument would be lost.
 
 
+class Poisoned(NamedTuple):
+    """Poisoned rows, and the indices of those that changed, or None if nobody asks for them."""
+
+    X: Any
+    y: Any
+    changed: np.ndarray | None
+
+
 @dataclass(eq=False, slots=True)
 class AttackTask:
-    """Run an attack on clean rows; its one outcome is the poisoned pair (X, y)."""
+    """Run an attack on clean rows; its one outcome is a `Poisoned`.
+
+    `finds_rows` says whether it has the indices of the rows that changed: the attack's
+    `poison_indices_`, or if it has none, those that are found by comparison.
+    """
 
     attack: Any
     X: Any
     y: Any
+    finds_rows: bool = False
 
     def outcomes(self, strict):
         return [attempt(self.run, strict)]
 
     def run(self):
-        return run_attack(self.attack, self.X, self.y)
+        X, y = run_attack(self.attack, self.X, self.y)
+        changed = None
+        if self.finds_rows:
+            changed = getattr(self.attack, "poison_indices_", None)
+            if changed is None:
+                changed = rows_that_differ(self.X, X) | rows_that_differ(self.y, y)
+                changed = np.flatnonzero(changed)
+        return Poisoned(X, y, changed)
 
 
 @dataclass(eq=False, slots=True)
@@ -87,6 +108,7 @@ class FitTask:
     test_score_params: dict = field(default_factory=dict)
     scores_training: bool = True
     keeps_hits: bool = False
+    poison_indices: np.ndarray | None = None
 
     def outcomes(self, strict):
         fitted = attempt(self.fit, strict)
@@ -108,10 +130,13 @@ class FitTask:
 
     def scored(self, training, fit_time, strict):
         """Score the estimator, which must be fitted; the outcome is a cell."""
-        score, error = self.score(self.test, self.test_score_params, strict)
+        told = {}
+        if self.poison_indices is not None:
+            told = {"poison": dict(zip(POISON, (self.poison_indices, *training), strict=True))}
+        score, error = self.score(self.test, self.test_score_params | told, strict)
         train_score, train_error = np.nan, None
         if self.scores_training:
-            train_score, train_error = self.score(training, self.train_score_params, strict)
+            train_score, train_error = self.score(training, self.train_score_params | told, strict)
         cell = {"score": score, "train_score": train_score, "fit_time": fit_time}
         cell["hits"] = self.hits() if self.keeps_hits else None
         return Outcome(cell, error or train_error)
