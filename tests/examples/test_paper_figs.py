@@ -1,9 +1,7 @@
 """The scripts of Figures 1 and 2 and of the attack's strength, at the scale "smoke"."""
 
-import importlib.util
 import json
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +13,6 @@ from test_paper_fig3 import COUNTING, run_script
 from skpoison import Linear, NetClassifier, project_l2inf, project_l21
 
 FOLDER = Path(__file__).parents[2] / "examples" / "paper"
-
-
-@pytest.fixture
-def load_script(monkeypatch):
-    """A function that imports a script of the folder as a module, without running it."""
-
-    def load(name):
-        monkeypatch.syspath_prepend(FOLDER)
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield load
-    sys.modules.pop("_common", None)
 
 
 def read(folder, stem):

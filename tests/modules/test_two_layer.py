@@ -102,6 +102,9 @@ def test_learns_digits_in_one_pass():
     [
         ({"width": 0}, "`width` must be >= 1, got 0"),
         ({"n_classes": 3}, "`n_classes` must be 2 for TwoLayerReLU, got 3"),
+        ({"n_outputs": 3}, "`n_outputs` must be 1 or 2, got 3"),
+        ({"output_scale": 0.0}, "`output_scale` must be > 0, got 0.0"),
+        ({"output_scale": math.nan}, "`output_scale` must be > 0, got nan"),
     ],
 )
 def test_nonsense_is_refused(arguments, message):
@@ -112,3 +115,22 @@ def test_nonsense_is_refused(arguments, message):
 def test_three_classes_are_refused_by_the_classifier():
     with pytest.raises(ValueError, match="`n_classes` must be 2 for TwoLayerReLU, got 3"):
         one_pass().fit(np.eye(3), [0, 1, 2])
+
+
+def test_other_scale_and_two_outputs():
+    """Each class may have a sum of its own, and the factor in front may be any.
+
+    Seen to fail with one column of signs for both outputs, and with the factor applied twice."""
+    torch.manual_seed(0)
+    net = TwoLayerReLU(n_features=3, width=5, output_scale=0.5, n_outputs=2)
+    X = torch.randn(4, 3)
+    hidden = np.maximum(X.numpy() @ net.weight.detach().numpy().T, 0)
+    assert net.signs.shape == (5, 2)
+    np.testing.assert_allclose(
+        net(X).detach().numpy(), 0.5 * hidden @ net.signs.numpy(), rtol=1e-5, atol=1e-6
+    )
+    torch.manual_seed(0)
+    plain = TwoLayerReLU(n_features=3, width=5)
+    torch.manual_seed(0)
+    named = TwoLayerReLU(n_features=3, width=5, output_scale=1 / math.sqrt(5))
+    torch.testing.assert_close(plain(X), named(X), rtol=0, atol=0)
