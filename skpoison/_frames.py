@@ -109,10 +109,10 @@ def narrowing_of(X, dtype):
 def like(rows, original, before, moved):
     """`rows` in the container of `original`, from which `check_rows` has made the rows `before`.
 
-    What did not change comes back as it was. `moved` says which rows did (None: see for yourself).
-    An array without such rows keeps its dtype. A frame keeps its columns, index and dtypes; a
-    column of no floats in which a cell changed becomes float64 in its own way: float64, Float64,
-    double[pyarrow], or Float64 of polars.
+    What did not change comes back as it was. `moved` says which rows changed; None: they are
+    compared. An array keeps its dtype if no row changed. A frame keeps its columns, index and
+    dtypes. If a cell changed in a column that has no floats, the column becomes float64 in its own
+    way: float64, Float64, double[pyarrow], or Float64 of polars.
     """
     moved = rows_that_differ(rows, before) if moved is None else moved
     if is_frame(original):
@@ -126,9 +126,9 @@ def copy_of(X):
     """A copy of a frame; of anything else an array."""
     if not is_frame(X):
         return np.array(X)
-    return (
-        X.copy() if hasattr(X, "iloc") else nw.from_native(X, eager_only=True).clone().to_native()
-    )
+    if hasattr(X, "iloc"):
+        return X.copy()
+    return nw.from_native(X, eager_only=True).clone().to_native()
 
 
 def labels_like(labels, original, before):
@@ -140,7 +140,7 @@ def labels_like(labels, original, before):
     """
     changed = np.flatnonzero(labels != before)
     values, first = np.unique(before, return_index=True)
-    if not np.isin(labels[changed], values).all():
+    if labels.dtype.kind != before.dtype.kind or not np.isin(labels[changed], values).all():
         return _new_labels_like(labels, original)
     if not len(changed) and hasattr(original, "iloc"):
         return original.copy()  # Of all rows in their order, `take` would be a view.
@@ -197,16 +197,16 @@ def _is_pandas_array(y):
 
 
 def _is_odd(label):
-    """Whether a label differs from itself, as NaN does, or does not know, as pandas' NA."""
+    """Whether a label is unequal to itself, as NaN is, or is neither, as pandas' NA."""
     try:
         return bool(label != label)
     except (TypeError, ValueError):
-        # Arrays among the labels do not know either; checks of their shape refuse these.
+        # An array among the labels is not missing; a check of the shape refuses it.
         return np.ndim(label) == 0
 
 
 def _columns_of(X):
-    """The columns of a frame as series of narwhals, whatever they are called."""
+    """The columns of a frame as series of narwhals; pandas' names need not be strings."""
     if hasattr(X, "iloc"):
         parts = [X.iloc[:, place] for place in range(X.shape[1])]
         return [nw.from_native(part, series_only=True) for part in parts]
@@ -250,7 +250,7 @@ def _numbers_of_column(column):
 
 
 def _words_for(column, values):
-    """What a column holds that are no numbers; None if numbers may be made of it."""
+    """What a column holds instead of numbers; None if it may hold numbers."""
     dtype = column.dtype
     text = next((v for v in values if isinstance(v, (str, bytes))), None)
     if text is not None:
@@ -274,6 +274,8 @@ def _check_finite(rows, X):
 def _frame_with(rows, original, before):
     """A copy of a frame in which the cells that changed have their new values."""
     places = np.flatnonzero((rows != before).any(axis=0))
+    if not len(places):
+        return copy_of(original)
     plain = _plain_dtypes(original)
     if plain is not None:
         frame = original.copy()
@@ -297,7 +299,7 @@ def _frame_with(rows, original, before):
 
 
 def _column_with(cells, column, before):
-    """A column in which the cells that changed have their new values, all floats of its family."""
+    """A column of floats in which the cells that changed have their new values."""
     if _dtype_of(column).kind != "f":
         column = column.cast(nw.Float64())
     own = np.flatnonzero(cells != before)
@@ -318,7 +320,7 @@ def _cells_differ(one, two):
 
 
 def _taken(original, source, labels):
-    """The rows `source` of a container, in which row i stays where i was."""
+    """The rows `source` of a container, under the index that it has."""
     if hasattr(original, "iloc"):
         taken = original.take(source)
         taken.index = original.index

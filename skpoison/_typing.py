@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
-# Rows or labels that are returned: in the container that the caller gave.
+# Rows or labels in any container; what is returned is in the container that the caller gave.
 Rows = Any
 # scikit-learn and skorch have no types.
 Classifier = Any

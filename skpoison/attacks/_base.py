@@ -73,7 +73,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     # The parameter that is the strength of the attack: at 0 it changes nothing. Studies vary it.
     strength_name: str | None = None
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Rows, y: ArrayLike) -> Self:
         """Run the attack on (X, y), set the attributes, and drop the poisoned data.
 
         Parameters
@@ -91,7 +91,7 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         return self
 
     @limit_threads
-    def poison(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+    def poison(self, X: Rows, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
@@ -255,7 +255,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self.random_state = random_state
 
     @limit_threads
-    def poison(self, X: ArrayLike, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
+    def poison(self, X: Rows, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
@@ -295,7 +295,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         _, y_poisoned = self._check_and_poison(X, y, out=out)
         return out, y_poisoned
 
-    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Rows:
+    def fit_transform(self, X: Rows, y: ArrayLike) -> Rows:
         """Run the attack and return the poisoned X, on which the next step is trained.
 
         Parameters
@@ -317,7 +317,7 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self._check_output(X)
         return self.poison(X, y)[0]
 
-    def transform(self, X: ArrayLike) -> Rows:
+    def transform(self, X: Rows) -> Rows:
         """Return X unchanged: rows that are predicted or scored are not attacked.
 
         Parameters

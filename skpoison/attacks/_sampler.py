@@ -10,7 +10,7 @@ class SamplerMixin(OneToOneFeatureMixin):
     Its own samplers have `get_feature_names_out` too.
     """
 
-    def fit_resample(self: Attack, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+    def fit_resample(self: Attack, X: Rows, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack, as `poison` does. imbalanced-learn's Pipeline calls this method.
 
         Parameters

@@ -12,7 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._typing import Array, Attack, Classifier, Memory
+from .._typing import Array, Attack, Classifier, Memory, Rows
 from .._validation import takes
 from .engine import Keys, Store, run_attack, unseeded_in_attack
 
@@ -111,7 +111,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.memory = memory
 
     @_with_the_victims_signature
-    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> Self:
+    def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> Self:
         """Poison the training data and fit the victim on them.
 
         Parameters
@@ -146,7 +146,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.attack_, self.estimator_ = attack, estimator
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: Rows) -> Array:
         """Predict labels with the victim, on X as it is.
 
         Parameters
@@ -162,7 +162,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: ArrayLike) -> Array:
+    def predict_proba(self, X: Rows) -> Array:
         """Predict probabilities with the victim, on X as it is.
 
         Parameters
@@ -178,7 +178,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: Rows) -> Array:
         """Score the classes with the victim, on X as it is.
 
         Parameters
@@ -194,7 +194,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.decision_function(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: Rows) -> Array:
         """Predict logarithms of probabilities with the victim, on X as it is.
 
         Parameters
@@ -210,7 +210,7 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_log_proba(X)
 
     @available_if(_estimator_has("score"))
-    def score(self, X: ArrayLike, y: ArrayLike, **score_params: Any) -> float:
+    def score(self, X: Rows, y: ArrayLike, **score_params: Any) -> float:
         """Score the victim by its own `score`, on X and y as they are.
 
         Parameters

@@ -1,5 +1,6 @@
 """Any table, any victim: what an attack does not change comes back as it was."""
 
+import copy
 import tracemalloc
 
 import imblearn.utils.estimator_checks as imblearn_checks
@@ -18,6 +19,7 @@ from sklearn.utils import get_tags
 
 from skpoison import (
     BackdoorPatch,
+    BaseAttack,
     BaseFeatureAttack,
     BaseLabelAttack,
     ChainedAttack,
@@ -177,7 +179,9 @@ FAMILIES = {
     ),
     "objects": pd.DataFrame({"a": [1, 2, 3, 4.5, 5, 6], "b": 1, "c": 0.0}).astype({"a": object}),
     "categories": pd.DataFrame({"a": pd.Categorical([3, 5] * 3), "b": True, "c": 0.0}),
-    "nullable": pd.DataFrame({"a": np.arange(6), "b": True, "c": 0.0}).convert_dtypes(),
+    "nullable": pd.DataFrame(
+        {"a": np.arange(6), "b": True, "c": 0.0}, index=[7, 7, 5, 5, 6, 6]
+    ).convert_dtypes(),
     "pyarrow": pd.DataFrame({"a": np.arange(6), "b": True, "c": 0.0}).convert_dtypes(
         dtype_backend="pyarrow"
     ),
@@ -209,10 +213,13 @@ def columns_of(frame):
 def test_a_column_that_changes_becomes_a_float_of_its_family(family):
     # Fails if one changed cell costs the other columns their dtypes, or the frame its library.
     frame = FAMILIES[family]
+    before = columns_of(copy.deepcopy(frame))
     attack = Move(norm="l2,inf", budget=1.0, clip=None)
     X_poisoned, _ = attack.poison(frame, [0, 1] * 3)
     assert type(X_poisoned) is type(frame)
     (heads, cells), (old_heads, old_cells) = columns_of(X_poisoned), columns_of(frame)
+    assert old_heads == before[0]
+    np.testing.assert_array_equal(old_cells, before[1])
     assert heads[1:] == old_heads[1:]
     assert heads[0] == (old_heads[0][0], FLOATS.get(family, "float64"))
     moved = cells.astype(float) - old_cells.astype(float)
@@ -374,6 +381,60 @@ def test_labels_come_back_in_their_library(kind):
             assert_same(poisoned, expected)
         _, same = RandomNoise(budget=0.0).poison(X, given)
         assert type(same) is type(given)
+
+
+class Renames(BaseAttack):
+    """Gives a label that y does not have."""
+
+    random_state = None
+
+    def _poison(self, X, y, random_state):
+        return X.copy(), np.where(y == "a", "new", y)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["a", "b"],
+        pl.Series("y", ["a", "b"]),
+        pl.Series("y", ["a", "b"], dtype=pl.Enum(["a", "b"])),
+        pl.DataFrame({"y": ["a", "b"]}),
+        pa.chunked_array([["a", "b"]]),
+        pd.Series(["a", "b"], [7, 6], dtype="string[pyarrow]", name="y"),
+        pd.DataFrame({"y": ["a", "b"]}, [7, 6]),
+        pd.Categorical(["a", "b"]),
+    ],
+    ids=lambda y: type(y).__name__,
+)
+@pytest.mark.filterwarnings("ignore:A column-vector y:sklearn.exceptions.DataConversionWarning")
+def test_labels_that_are_new_are_kept(y):
+    _, poisoned = Renames().poison(np.zeros((2, 1)), y)
+    found = poisoned.to_numpy().ravel() if hasattr(poisoned, "columns") else poisoned
+    assert list(map(str, found)) == ["new", "b"]
+    if not isinstance(y, pd.Categorical):  # It has no category for a new label.
+        assert type(poisoned) is type(y)
+
+
+def test_a_net_ranks_rows_of_a_frame_as_those_of_an_array():
+    X, y = table("numpy", "numbers")
+    flip = LabelFlip(0.3, selection="margin", surrogate=victim("net", "numpy", "numbers"))
+    expected = flip.set_params(random_state=0).fit(X, y).poison_indices_
+    for container in ("pandas", "nullable", "pyarrow", "polars"):
+        found = flip.fit(*table(container, "numbers")).poison_indices_
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("container", ["pandas", "nullable", "pyarrow", "polars"])
+def test_a_patch_changes_its_column_only(container):
+    X, y = table(container, "numbers")
+    attack = BackdoorPatch({"count": 0.5}, "yes", rate=0.2, random_state=0)
+    X_poisoned, _ = attack.poison(X, y)
+    for found in (X_poisoned, attack.stamp(X)):
+        assert type(found) is type(X)
+        old, new = (frame[["length", "width"]] for frame in (X, found))
+        assert_same(new, old)
+        assert (found["count"] == 0.5).sum() > 0
+        assert found["count"].dtype == X["length"].dtype
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import copy
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from joblib import parallel_config
@@ -117,6 +118,7 @@ def data(kind, folder):
         "tuples": (tuple(map(tuple, X.tolist())), tuple("abc"[k] for k in y)),
         "frame": (frame, pd.Series(y.astype(str), index=index)),
         "categories": (frame, pd.Series(y, index=index).astype("category")),
+        "polars": (pl.DataFrame(X, schema=list("abcdef")), pl.Series("label", y)),
     }[kind]
 
 
@@ -124,6 +126,7 @@ KINDS = [
     *("float64", "float32", "float16", "fortran", "strided", "bool", "uint8", "int64", "read-only"),
     *("memmap", "images", "fortran images", "channels moved", "list", "tuples"),
     *("frame", "mixed frame", "nullable frame", "categories"),
+    "polars",
 ]
 
 
@@ -137,6 +140,8 @@ def bits(value):
         return [bits(value[name]) for name in value], list(value.columns)
     if isinstance(value, pd.Series):
         return [bits(p) for p in parts(value)], value.dtype, value.index.tolist(), value.name
+    if isinstance(value, (pl.DataFrame, pl.Series)):
+        return value.rows() if isinstance(value, pl.DataFrame) else value.to_list()
     if isinstance(value, torch.Tensor):
         return value.detach().numpy().tobytes(), value.shape, value.requires_grad, value.grad
     return copy.deepcopy(value)
@@ -151,6 +156,7 @@ def parts(value):
     if isinstance(value, pd.Series):
         inner = [getattr(value.array, name, None) for name in ("_data", "_mask", "_codes")]
         return [np.asarray(part) for part in (inner if inner[0] is not None else [value.array])]
+    # Columns of polars cannot be written to, and may share their memory.
     return []
 
 
