@@ -108,6 +108,10 @@ class CleanLabelPGA(BaseFeatureAttack):
 
     A surrogate of another kind needs ``fit``, ``classes_`` and a differentiable method ``logits``:
     it maps a `torch.Tensor` of rows, shaped like those of X, to logits of shape (n, n_classes).
+    Rows lie on the surrogate's `device_` if it has this attribute, else on the CPU; the logits may
+    lie on any device. On CUDA, gradients are computed in full float32, as `NetClassifier` computes;
+    and without cuDNN if the `module_` of the surrogate has recurrent layers, which cuDNN
+    differentiates in training mode only.
 
     References
     ----------
