@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from .._deterministic import deterministic
 from .._frames import count_rows
 from .._seeding import seed_estimator
 from .._switches import full_precision, without_cudnn
@@ -72,15 +73,16 @@ def device_of(surrogate):
 
 @contextmanager
 def differentiable(surrogate):
-    """Compute logits and gradients of a surrogate in full float32, and without cuDNN if need be.
+    """Compute logits and gradients of a surrogate in full float32 and with repeatable bits.
 
-    cuDNN differentiates recurrent layers in training mode only, and never twice.
+    Recurrent layers compute without cuDNN, which differentiates them in training mode only.
     """
     # A surrogate that does not say where it computes may do so anywhere.
     unknown = "cuda" if hasattr(surrogate, "logits") else "cpu"
     device = torch.device(getattr(surrogate, "device_", unknown))
     needs_no_cudnn = device.type == "cuda" and _is_recurrent(surrogate)
-    with full_precision(device), without_cudnn() if needs_no_cudnn else nullcontext():
+    cudnn = without_cudnn() if needs_no_cudnn else nullcontext()
+    with full_precision(device), deterministic(device), cudnn:
         try:
             yield
         except RuntimeError as error:

@@ -106,7 +106,6 @@ FITS = {
 LOADERS = [{"pin_memory": True}, {"num_workers": 1}, {"pin_memory": True, "num_workers": 1}]
 
 
-@pytest.mark.xfail(strict=True, reason="fault 5 of issue 19, mended on the branch netgpu")
 @pytest.mark.parametrize("options", LOADERS)
 def test_a_loader_of_torch_reads_on_the_cpu(rows, options):
     X, y = rows

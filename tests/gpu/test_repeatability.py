@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skpoison import MLP, MnistConvNet, NetClassifier, fit_many
+from skpoison import MLP, CleanLabelPGA, MnistConvNet, NetClassifier, fit_many
 
 pytestmark = pytest.mark.gpu
 
@@ -15,7 +16,7 @@ SEEN = []
 
 
 class Seen(nn.Module):
-    """A convolution and dropout, which note the switches of torch in each pass."""
+    """A convolution and dropout, which note the switches of torch in each pass, also backwards."""
 
     input_shape = (1, 8, 8)
 
@@ -27,7 +28,10 @@ class Seen(nn.Module):
 
     def forward(self, X):
         SEEN.append(switches())
-        return self.layers(X)
+        output = self.layers(X)
+        if output.requires_grad:
+            output.register_hook(lambda slope: SEEN.append(switches()))
+        return output
 
 
 class Plain(Seen):
@@ -79,6 +83,10 @@ def test_the_same_seed_gives_the_same_bits(digits, benchmark, module):
         np.testing.assert_array_equal(first, second)
 
 
+def attack_on(net):
+    return CleanLabelPGA(FrozenEstimator(net), norm="l2,inf", budget=0.1, max_iter=2)
+
+
 CALLS = {
     "fit": lambda net, X, y: net.fit(X, y),
     "partial_fit": lambda net, X, y: net.partial_fit(X, y),
@@ -86,6 +94,7 @@ CALLS = {
     "fit_many": lambda net, X, y: fit_many([net], [(X, y)], fused=True),
     "predict": lambda net, X, y: net.predict(X),
     "logits": lambda net, X, y: net.logits(torch.tensor(X)),
+    "attack": lambda net, X, y: attack_on(net).poison(X, y),
 }
 
 

@@ -193,10 +193,7 @@ def test_two_studies_leave_nothing_behind(rows):
         np.testing.assert_array_equal(scores, second[0][name])
 
 
-CAPTURES = pytest.mark.xfail(reason="fault 2 of issue 19, mended on the branch stacksgpu")
-
-
-@pytest.mark.parametrize("fused", [False, pytest.param(True, marks=CAPTURES)])
+@pytest.mark.parametrize("fused", [False, True])
 def test_two_threads_fit_at_once(rows, fused):
     # Fails if threads share a generator, a stream or a capture.
     X, y = rows

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from ..._deterministic import deterministic
 from ._rules import rows_in_batch
 
 # A stack copies the parameters of its nets. A step needs gradients and a momentum, a capture a copy
@@ -56,7 +57,9 @@ def _kept_bytes(net, training):
             kept[k] += tensor.nbytes
             return tensor
 
-        with saved_tensors_hooks(count, lambda tensor: tensor):
+        hooks = saved_tensors_hooks(count, lambda tensor: tensor)
+        # As in a step: other kernels may keep other tensors.
+        with deterministic(net.device_), hooks:
             net.module_(training.X.X[: k + 1].clone())
     # Parameters are kept too, whatever the number of rows.
     return kept[1] - kept[0]
