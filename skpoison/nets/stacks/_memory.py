@@ -55,7 +55,8 @@ def _kept_bytes(net, training):
 
         def count(tensor, k=k):
             kept[k] += tensor.nbytes
-            return tensor
+            # A tensor that the graph keeps by itself would keep the graph.
+            return tensor.detach()
 
         hooks = saved_tensors_hooks(count, lambda tensor: tensor)
         # As in a step: other kernels may keep other tensors.
