@@ -89,8 +89,10 @@ def test_fig2_gradient_changes_by_autograd(load_script, digits):
     def gradient(row, label):
         net.module_.zero_grad()
         logits = net.logits(torch.tensor(row[np.newaxis]))
-        torch.nn.functional.cross_entropy(logits, torch.tensor([label])).backward()
-        return torch.cat([p.grad.flatten() for p in net.module_.parameters()]).double().numpy()
+        code = torch.tensor([label], device=logits.device)
+        torch.nn.functional.cross_entropy(logits, code).backward()
+        gradients = torch.cat([p.grad.flatten() for p in net.module_.parameters()])
+        return gradients.double().cpu().numpy()
 
     expected = [
         np.linalg.norm(gradient(row, label) - gradient(new, label))
@@ -132,7 +134,7 @@ def test_recipe_is_the_papers_batch_after_batch(load_script, digits, reading):
 
     # To the letter: 300 rows are batches of 128, 128 and 44.
     generator = torch.Generator().manual_seed(3)
-    rows, codes = torch.tensor(X), torch.tensor(y)
+    rows, codes = (torch.tensor(values, device=net.device_) for values in (X, y))
     expected = torch.zeros_like(rows)
     for _ in range(4):
         for batch in torch.randperm(300, generator=generator).split(128):
@@ -147,7 +149,7 @@ def test_recipe_is_the_papers_batch_after_batch(load_script, digits, reading):
             expected = project_l21(expected, budget * np.sqrt(300))
         else:
             expected = project_l2inf(expected, budget)
-    np.testing.assert_allclose(delta, expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(delta, expected.cpu().numpy(), atol=1e-6)
     assert np.abs(delta).max() > 1e-4
 
 
