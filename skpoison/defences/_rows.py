@@ -236,6 +236,10 @@ def _is_plain_number(dtype):
 
 def _values(column):
     """A column as an array of numbers or dates, or else as a list of Python objects."""
+    native = column.to_native()
+    kind = str(native.type if column.implementation.is_pyarrow() else native.dtype)
+    if column.dtype == nw.Time and "time32" not in kind:
+        column = column.cast(nw.Int64)  # Python's times have no nanoseconds.
     values = column.to_numpy() if column.dtype in _PLAIN else None
     # Missing truth values make an array of objects.
     return column.to_list() if values is None or values.dtype == object else values
