@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
-# Rows that are returned: an array, or a DataFrame or Series if the caller gave one.
+# Rows or labels in any container; what is returned is in the container that the caller gave.
 Rows = Any
 # scikit-learn and skorch have no types.
 Classifier = Any

@@ -5,13 +5,15 @@ An error names the parameter, the rule and the value: "`budget` must be >= 0, go
 
 import math
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
+
+from ._frames import count_missing, is_dict_of_parts, is_frame, numbers_of, plain_labels
 
 
 @contextmanager
@@ -32,6 +34,12 @@ def without_names():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         yield
+
+
+def takes(estimator, kind):
+    """Whether an estimator says by a tag of its input, such as "sparse", that it takes such X."""
+    has_tags = hasattr(estimator, "__sklearn_tags__") and not isinstance(estimator, type)
+    return has_tags and getattr(get_tags(estimator).input_tags, kind)
 
 
 def rows_in_share(fraction, n_rows):
@@ -124,12 +132,17 @@ def check_inside(X, interval, name):
 def check_rows(estimator, X, *, reset):
     """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
 
+    A frame of any library is an array of its columns, which must all hold numbers (`numbers_of`).
     Floats keep their dtype. Booleans and integers become floats of the same values: float32 if they
     have up to 16 bits, else float64. With `reset` the estimator learns `n_features_in_` (the
     product of the trailing axes), `input_shape_` (the trailing axes) and `feature_names_in_`;
     without it X is checked against them. X is copied only if it is not such an array in C order, so
     a caller that writes to the result must copy it first.
     """
+    if is_frame(X):
+        note_rows(estimator, X, reset=reset)
+        X = check_array(numbers_of(X), estimator=estimator)
+        return _as_floats(X)
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
     shape = tuple(X.shape)
@@ -142,6 +155,11 @@ def check_rows(estimator, X, *, reset):
         estimator.input_shape_ = shape[1:]
     elif shape[1:] != estimator.input_shape_:
         _raise_shape(estimator, shape[1:])
+    return _as_floats(X).reshape(len(X), *estimator.input_shape_)
+
+
+def _as_floats(X):
+    """Rows of numbers in a float dtype that torch takes, and in C order."""
     if X.dtype.kind != "f":
         X = X.astype(np.result_type(X.dtype, np.float32))
     # Torch refuses foreign byte orders, floats of more than 8 bytes and negative strides. C order
@@ -152,7 +170,7 @@ def check_rows(estimator, X, *, reset):
         X = X.astype(dtype, order="C", copy=False)
     if is_wider and not np.isfinite(X).all():
         raise ValueError("X must have values that float64 can hold, got larger ones")
-    return X.reshape(len(X), *estimator.input_shape_)
+    return X
 
 
 def note_rows(estimator, X, *, reset):
@@ -163,16 +181,19 @@ def note_rows(estimator, X, *, reset):
     trailing axes) and `feature_names_in_`; without it X is checked against them. Where X does not
     tell a shape (a list of texts, say), there is nothing to learn.
     """
-    if not hasattr(X, "shape") or len(X.shape) <= 2:
+    if reset:
+        for name in ("n_features_in_", "input_shape_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+    if is_dict_of_parts(X):
+        return
+    shape = tuple(getattr(X, "shape", ()))[1:]
+    if len(shape) > 1 and reset:
+        estimator.n_features_in_, estimator.input_shape_ = math.prod(shape), shape
+    if len(shape) < 2:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         if reset and hasattr(estimator, "n_features_in_"):
             estimator.input_shape_ = (estimator.n_features_in_,)
-        return
-    shape = tuple(X.shape)[1:]
-    if reset:
-        vars(estimator).pop("feature_names_in_", None)
-        estimator.n_features_in_, estimator.input_shape_ = math.prod(shape), shape
-    elif shape != estimator.input_shape_:
+    if shape and shape != getattr(estimator, "input_shape_", shape):
         _raise_shape(estimator, shape)
 
 
@@ -189,7 +210,13 @@ def check_labels(y, n_rows=None, *, min_classes=2):
         raise ValueError("y must be given: requires y to be passed, but the target y is None")
     classes = _classes_of_plain(y)
     if classes is None:
-        y = column_or_1d(y, warn=True)
+        missing = count_missing(y)
+        if missing:
+            raise ValueError(
+                f"y must have a label for each row of X, got {missing} missing labels "
+                "(Input y contains NaN)"
+            )
+        y = column_or_1d(plain_labels(y), warn=True)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
         check_classification_targets(y)
     if n_rows is not None and len(y) != n_rows:
@@ -231,29 +258,3 @@ def encode_labels(y, classes, owner):
         )
     order = np.argsort(classes)
     return order[np.searchsorted(classes[order], y)]
-
-
-def like(rows, original):
-    """Return `rows`; as a DataFrame with index and columns of `original` if that is one."""
-    if not hasattr(original, "iloc"):
-        return rows
-    return type(original)(rows, index=original.index, columns=original.columns)
-
-
-def labels_like(labels, original):
-    """Return `labels` in the container of `original`, and with its dtype, if pandas has made it."""
-    if hasattr(original, "columns") and hasattr(original, "iloc"):
-        column = labels_like(labels, original.iloc[:, 0])
-        return column.to_frame().set_axis(original.columns, axis="columns")
-    is_series = hasattr(original, "iloc")
-    # A dtype of pandas' own, such as categories and nullable integers.
-    if hasattr(getattr(original, "dtype", None), "construct_array_type"):
-        kept = (original.array if is_series else original).copy()
-        # An attack of one's own may give a label that the dtype does not have.
-        with suppress(TypeError, ValueError):
-            # scikit-learn's checks have made 0.0 and 1.0 of pandas' booleans.
-            kept[:] = labels.astype(bool) if original.dtype.kind == "b" else labels
-            labels = kept
-    if not is_series:
-        return labels
-    return type(original)(labels, index=original.index, name=original.name)

@@ -82,7 +82,7 @@ BAD_Y = {
     "a word": ("abc", ValueError, r"should be a 1d array, got an array of shape \(\)"),
     "NaN": (np.where(Y, 1.0, NAN), ValueError, "Input y contains NaN"),
     "inf": (np.where(Y, 1.0, INF), ValueError, "Input y contains infinity"),
-    "None among words": (np.where(Y, "a", None), ValueError, "Unknown label type: unknown"),
+    "None among words": (np.where(Y, "a", None), ValueError, "10 missing .*Input y contains NaN"),
     "NaN among words": (np.array(["a", NAN] * 20, object), ValueError, "contains NaN"),
     "bytes": (Y.astype("S"), TypeError, "labels represented as bytes is not supported"),
     "objects": (Y.astype(object), ValueError, "Unknown label type: unknown"),
@@ -96,6 +96,17 @@ BAD_Y = {
     "a frame": (pd.DataFrame({"a": Y, "b": Y}), ValueError, r"shape \(40, 2\)"),
     "ragged": ([[1], [2, 3]] * 20, ValueError, "inhomogeneous"),
 }
+# What an attack on labels refuses of `BAD_X`, because it does not read X: what has no rows.
+UNREAD_WORDS = {
+    "no rows": (ValueError, "one label for each row of X: 0 rows, got 40 labels"),
+    "no images": (ValueError, "one label for each row of X: 0 rows, got 40 labels"),
+    "no axis": (TypeError, "X must have rows: .* at least 1 dimension"),
+    "a number": (TypeError, "X must have rows: Expected sequence or array-like, got .*float"),
+    "None": (TypeError, "X must have rows: Expected sequence or array-like, got .*NoneType"),
+    "a word": (ValueError, "one label for each row of X: 3 rows, got 40 labels"),
+    **{name: BAD_X[name][1:] for name in ("same column names", "mixed column names")},
+}
+UNREAD_X = {name: (BAD_X[name][0], *refusal) for name, refusal in UNREAD_WORDS.items()}
 for value, *_ in (*BAD_X.values(), *BAD_Y.values()):
     if isinstance(value, np.ndarray):
         keep(value)
@@ -165,9 +176,9 @@ class Refusals:
         values = ["a", -1, 1.5, 2**32, np.random.default_rng(0)]
         self.refuse_each(name, call, values, ValueError, "[Ss]eed")
 
-    def refuse_bad_data(self, name, call, one_class_is_good=False):
+    def refuse_bad_data(self, name, call, one_class_is_good=False, bad_x=BAD_X):
         """Cases of a `call` with X and y."""
-        for what, (value, error, words) in BAD_X.items():
+        for what, (value, error, words) in bad_x.items():
             self.refuse(f"{name}: X {what}", lambda v=value: call(v, Y), error, words)
         for what, (value, error, words) in BAD_Y.items():
             if not (one_class_is_good and what.startswith("one class")):

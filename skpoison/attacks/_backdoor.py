@@ -6,9 +6,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._frames import like
 from .._threads import limit_threads
 from .._typing import Classifier, Rows, Seed
-from .._validation import check_labels, check_real, check_rows, like
+from .._validation import check_labels, check_real, check_rows
 from .._warnings import warn_no_row
 from ._base import BaseAttack
 from ._sampler import SamplerMixin
@@ -25,7 +26,7 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     ----------
     patch : array-like of the shape of a row, or that broadcasts to it, or dict
         The value that the patch gives each feature; NaN where the row keeps its own. A dict (or a
-        Series with an index of names) sets columns of a DataFrame by name.
+        Series with an index of names) sets columns of a frame by name.
     target : label or None, default=None
         The label that the victim shall predict for rows with the patch; y must have it. None: the
         first of the sorted labels in y or, in `success_rate`, of the victim's `classes_`.
@@ -100,13 +101,14 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
         Returns
         -------
-        X_stamped : ndarray or DataFrame of the shape of X
-            A new array, or a DataFrame if X is one.
+        X_stamped : ndarray of the shape of X, or frame
+            A new array, or a new frame of the same library if X is one.
         """
         is_fitted = hasattr(self, "n_features_in_")
         seen = self if is_fitted else BaseEstimator()
         rows = check_rows(seen, X, reset=not is_fitted)
-        return like(self._stamped(rows, getattr(seen, "feature_names_in_", None)), X)
+        stamped = self._stamped(rows, getattr(seen, "feature_names_in_", None))
+        return like(stamped, X, rows, None)
 
     @limit_threads
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:

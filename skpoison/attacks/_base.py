@@ -10,6 +10,16 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._frames import (
+    copy_of,
+    count_rows,
+    is_frame,
+    is_sparse,
+    labels_like,
+    like,
+    narrowing_of,
+    rows_that_differ,
+)
 from .._threads import limit_threads
 from .._typing import Array, Rows, Seed
 from .._validation import (
@@ -19,8 +29,6 @@ from .._validation import (
     check_labels,
     check_real,
     check_rows,
-    labels_like,
-    like,
     rows_in_share,
     unchanged_by,
 )
@@ -33,10 +41,11 @@ from ._rounding import moved_by, shrink_to_budget
 class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     """Base of all attacks. A subclass adds the hook `_poison`; everything else is here.
 
-    An attack returns changed copies of the training data. It does not write to the caller's arrays,
-    and it keeps the number and the order of the rows. Write a subclass of `BaseFeatureAttack` or
-    `BaseLabelAttack` rather than of this class, unless the attack changes features and labels
-    together.
+    An attack returns changed copies of the training data. It does not write to the caller's data,
+    and it keeps the number and the order of the rows. What it does not change comes back as it was:
+    columns, index, dtypes and labels, in a frame of the same library. Write a subclass of
+    `BaseFeatureAttack` or `BaseLabelAttack` rather than of this class, unless the attack changes
+    features and labels together.
 
     Attributes
     ----------
@@ -57,17 +66,17 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     ...     def _poison(self, X, y, random_state):
     ...         return 1 - X, y[::-1].copy()
     >>> X_poisoned, y_poisoned = Mirror().poison([[0.0], [0.25]], ["a", "b"])
-    >>> X_poisoned.tolist(), y_poisoned.tolist()
+    >>> X_poisoned.tolist(), y_poisoned
     ([[1.0], [0.75]], ['b', 'a'])
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Rows, y: ArrayLike) -> Self:
         """Run the attack on (X, y), set the attributes, and drop the poisoned data.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 
@@ -79,53 +88,75 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         return self
 
     @limit_threads
-    def poison(self, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+    def poison(self, X: Rows, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
-            float32 if they have up to 16 bits, else float64.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows. An attack that reads them takes numbers without missing ones, in an
+            array or in a frame of any library (pandas, polars, pyarrow). An attack on labels hands
+            X on unread, so it takes any container with any values: lists, texts, sparse rows,
+            frames with missing cells, a dict of parts.
         y : array-like of shape (n,)
-            Their labels, of any kind.
+            Their labels, of any kind, none of them missing.
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
-            A new array, or a DataFrame if X is one.
-        y_poisoned : ndarray or Series of shape (n,)
-            A new array, or a Series if y is one, with the dtype of y.
+        X_poisoned : array-like of the shape of X
+            X itself, if the attack does not read it. Else a new frame of the same library for a
+            frame, or a new array. Columns that did not change keep their dtype. Of those that did,
+            floats keep it too, and all others become float64 in their own way (float64, Float64,
+            double[pyarrow]). An array of integers counts as one column, and becomes float32 if its
+            integers have up to 16 bits.
+        y_poisoned : array-like of shape (n,)
+            New labels in the container of y (array, list, Series of any library), with its dtype
+            and its categories.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or X or y cannot be used.
+            If a parameter is out of its range, or X or y cannot be used. If a column of a frame is
+            the cause, the error names it.
+        TypeError
+            If a parameter is of a wrong type, or X is sparse and the attack reads it.
         """
         return self._check_and_poison(X, y)
 
-    def _check_and_poison(self, X, y, **kwargs):
-        """Check the data, call `_poison` (with `kwargs`), and record which rows changed."""
+    def _check_and_poison(self, X, y, **out):
+        """Check the data, call `_poison` (perhaps with `out`), and record which rows changed."""
         with unchanged_by(BaseException, self):
             self._check_parameters()
-            rows = check_rows(self, X, reset=True).view()
-            labels, classes = check_labels(y, len(rows))
+            rows = self._rows_of(X)
+            labels, classes = check_labels(y, count_rows(rows))
             labels = labels.view()
-            rows.flags.writeable = labels.flags.writeable = False  # They may be the caller's.
+            labels.flags.writeable = False  # They may be the caller's.
             self._check_data(rows)
             self.classes_ = classes
             random_state = check_random_state(self.random_state)
-            X_new, y_new = self._poison(rows, labels, random_state, **kwargs)
-            if np.may_share_memory(X_new, rows):
-                X_new = X_new.copy()
-            if np.may_share_memory(y_new, labels):
-                y_new = y_new.copy()
-            changed = y_new != labels
-            for part in parts_of(len(rows)):
-                moved = X_new[part] != rows[part]
-                changed[part] |= moved.reshape(len(moved), -1).any(axis=1)
-            self.poison_indices_ = np.flatnonzero(changed)
-            return like(X_new, X), labels_like(y_new, y)
+            X_new, y_new = self._poison(rows, labels, random_state, **out)
+            X_poisoned, moved = self._given_back(X_new, rows, None if out else X)
+            self.poison_indices_ = np.flatnonzero(moved | (y_new != labels))
+            return X_poisoned, labels_like(y_new, y, labels)
+
+    def _rows_of(self, X):
+        """Hook: learn the shape of rows, and return what `_poison` gets as X, read-only."""
+        if is_sparse(X):
+            raise TypeError(
+                f"X must be dense for {type(self).__name__}, got a sparse {type(X).__name__}: use "
+                "`X.toarray()`, or an attack on labels, which takes sparse rows as they are"
+            )
+        rows = check_rows(self, X, reset=True).view()
+        rows.flags.writeable = False  # They may be the caller's.
+        return rows
+
+    def _given_back(self, X_new, rows, X):
+        """Hook: return the new rows in the container of X, and which of them changed, (n,).
+
+        If X is None, they stay in the array in which they are.
+        """
+        moved = rows_that_differ(X_new, rows)
+        return like(X_new, X, rows, moved), moved
 
     def _check_parameters(self):
         """Hook: raise if a parameter is out of its range."""
@@ -220,16 +251,16 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self.random_state = random_state
 
     @limit_threads
-    def poison(self, X: ArrayLike, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
+    def poison(self, X: Rows, y: ArrayLike, out: Array | None = None) -> tuple[Rows, Rows]:
         """Run the attack on training data and return them poisoned.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows. Floats keep their dtype. Integers become floats of the same value:
-            float32 if they have up to 16 bits, else float64.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows: numbers, none of them missing. A frame may be of any library
+            (pandas, polars, pyarrow).
         y : array-like of shape (n,)
-            Their labels, of any kind.
+            Their labels, of any kind, none of them missing.
         out : ndarray of the shape and dtype of X, default=None
             Where to write the poisoned rows, for instance a `numpy.memmap`. None makes a new array.
             With `out`, `CleanLabelPGA` needs memory only for a batch and a few numbers a row, and
@@ -238,34 +269,41 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
-            `out` if given, else a new array, or a DataFrame if X is one.
-        y_poisoned : ndarray or Series of shape (n,)
+        X_poisoned : ndarray of the shape of X, or frame
+            `out` if given; else a new array, or a new frame of the same library if X is one.
+            Columns that did not change keep their dtype. Of those that did, floats keep it too, and
+            all others become float64 in their own way (float64, Float64, double[pyarrow]). An array
+            of integers counts as one column: if a row changed, its integers of up to 16 bits become
+            float32, and others float64.
+        y_poisoned : array-like of shape (n,)
             A copy of y: features are attacked, labels are not.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or X, y or `out` cannot be used.
+            If a parameter is out of its range, or X, y or `out` cannot be used. If a column of a
+            frame is the cause, the error names it.
+        TypeError
+            If a parameter is of a wrong type, or X is sparse.
         """
         if out is None:
             return self._check_and_poison(X, y)
         _, y_poisoned = self._check_and_poison(X, y, out=out)
         return out, y_poisoned
 
-    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Rows:
+    def fit_transform(self, X: Rows, y: ArrayLike) -> Rows:
         """Run the attack and return the poisoned X, on which the next step is trained.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 
         Returns
         -------
-        X_poisoned : ndarray or DataFrame of the shape of X
+        X_poisoned : ndarray of the shape of X, or frame
 
         Raises
         ------
@@ -275,18 +313,18 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         self._check_output(X)
         return self.poison(X, y)[0]
 
-    def transform(self, X: ArrayLike) -> Rows:
+    def transform(self, X: Rows) -> Rows:
         """Return X unchanged: rows that are predicted or scored are not attacked.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
         -------
-        X : ndarray or DataFrame
-            A copy.
+        X : ndarray or frame
+            A copy, with the dtypes of X.
 
         Raises
         ------
@@ -296,7 +334,8 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         """
         check_is_fitted(self)
         self._check_output(X)
-        return like(np.array(check_rows(self, X, reset=False)), X)
+        rows = check_rows(self, X, reset=False)
+        return copy_of(X if is_frame(X) or isinstance(X, np.ndarray) else rows)
 
     def _check_output(self, X):
         """Raise if rows of X are no rows of a frame, and scikit-learn is told to return one."""
@@ -342,6 +381,12 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _n_changeable(self, n_rows):
         return rows_in_share(self.max_fraction, n_rows)
 
+    def _given_back(self, X_new, rows, X):
+        narrow = narrowing_of(X, rows.dtype)
+        if narrow is not None:
+            self._finish(rows, X_new, narrow)
+        return super()._given_back(X_new, rows, X)
+
     def _poison(self, X, y, random_state, out=None):
         out = self._check_out(out, X)
         wanted = np.asarray(self._perturb(X, y, random_state))
@@ -378,14 +423,19 @@ class BaseFeatureAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
             raise ValueError(f"`out` must be writeable and apart from X, got {got}")
         return out
 
-    def _finish(self, X, X_new):
-        """Clip the new rows in place, pull them back if rounding left the budget, and measure."""
+    def _finish(self, X, X_new, narrow=None):
+        """Clip the new rows in place, pull them back if rounding left the budget, and measure.
+
+        `narrow` rounds rows in place to the dtypes of a frame's columns.
+        """
         limits = np.finfo(X.dtype)
         box = self._box(X) or (limits.min, limits.max)
         for part in parts_of(len(X)):
             np.clip(X_new[part], *np.asarray(box, dtype=X.dtype), out=X_new[part])
+            if narrow is not None:
+                narrow(X_new[part])
         norms = moved_by(X, X_new)
-        norms = shrink_to_budget(X, X_new, norms, self._radius(len(X)), self.norm)
+        norms = shrink_to_budget(X, X_new, norms, self._radius(len(X)), self.norm, narrow)
         self.budget_ = self._radius(len(X))
         self.perturbation_norms_ = norms
         n_changeable = max(self._n_changeable(len(X)), 1)

@@ -4,14 +4,18 @@ import numpy as np
 
 from .._typing import Seed
 from ._base import BaseAttack
+from ._rows_as_given import RowsAsGiven
 from ._sampler import SamplerMixin
 
 
-class BaseLabelAttack(SamplerMixin, BaseAttack):
+class BaseLabelAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     """Base of attacks on labels: the hook `_relabel` gives new labels.
 
     It is a sampler: it has `fit_resample` and no `transform`, because a scikit-learn transformer
     cannot change y. Use it in imbalanced-learn's Pipeline or inside `PoisonedClassifier`.
+
+    X may be anything with n rows: an array, a list of texts, sparse rows, a frame with missing
+    cells, a dict of parts. It is neither read nor copied, and comes back as the same object.
 
     Parameters
     ----------
@@ -28,7 +32,7 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
     ...     def _relabel(self, X, codes, n_classes, random_state):
     ...         return np.zeros_like(codes)
     >>> X_poisoned, y_poisoned = AllFirst().poison([[0.0], [1.0], [2.0]], ["b", "a", "b"])
-    >>> y_poisoned.tolist()
+    >>> y_poisoned
     ['a', 'a', 'a']
     """
 
@@ -37,7 +41,11 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
 
     @abstractmethod
     def _relabel(self, X, codes, n_classes, random_state):
-        """Hook: return new codes (n,), indices into `classes_`. Inputs are read-only."""
+        """Hook: return new codes (n,), indices into `classes_`.
+
+        X is what the caller gave, in any container: `numpy.asarray(X)` if rows of numbers are
+        needed. Do not write to X or `codes`.
+        """
 
     def _poison(self, X, y, random_state):
         codes = np.searchsorted(self.classes_, y)
@@ -49,4 +57,9 @@ class BaseLabelAttack(SamplerMixin, BaseAttack):
                 f"`_relabel` of {type(self).__name__} must return integers from 0 to "
                 f"{n_classes - 1} of shape {codes.shape}, got {new.dtype} of shape {new.shape}"
             )
-        return X.copy(), self.classes_[new]
+        return X, self.classes_[new]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        return tags

@@ -5,15 +5,18 @@ from sklearn.base import clone
 from sklearn.pipeline import _name_estimators
 
 from .._typing import Attack
+from .._validation import takes
 from ._base import BaseAttack
+from ._rows_as_given import RowsAsGiven
 from ._sampler import SamplerMixin
 
 
-class ChainedAttack(SamplerMixin, BaseAttack):
+class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     """Several attacks in turn: each poisons the result of the one before.
 
     Attacks on features and on labels can be mixed, as in the paper's unified model of a poisoned
-    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`.
+    oracle ([1]_, Section 2). The chain is a sampler: it has `fit_resample` and no `transform`. It
+    takes the X that all its attacks take, and hands it from one to the next in its container.
 
     Parameters
     ----------
@@ -66,7 +69,6 @@ class ChainedAttack(SamplerMixin, BaseAttack):
                 )
 
     def _poison(self, X, y, random_state):
-        X, y = X.copy(), y.copy()
         fitted = []
         for attack in self.attacks:
             fitted.append(clone(attack))
@@ -128,6 +130,12 @@ class ChainedAttack(SamplerMixin, BaseAttack):
             attacks[names.index(name)].set_params(**{rest: value})
         self.attacks = attacks
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        for kind in ("sparse", "allow_nan"):
+            setattr(tags.input_tags, kind, all(takes(attack, kind) for _, attack in self._named()))
+        return tags
 
     def _named(self):
         """Pairs (name, attack); entries that `fit` will refuse are left out."""

@@ -2,7 +2,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._typing import Classifier, Seed
-from .._validation import check_choice, check_real, encode_labels
+from .._validation import check_choice, check_real, encode_labels, takes
 from .._warnings import warn_no_row
 from ._base_label import BaseLabelAttack
 from ._surrogate import fit_surrogate, scores_of
@@ -12,6 +12,9 @@ SELECTIONS = ("random", "margin", "loss")
 
 class LabelFlip(BaseLabelAttack):
     """Regime C: change the labels of a share of the rows, drawn at random or chosen by a surrogate.
+
+    Rows drawn at random may be of any kind, because they are not read: text, sparse rows, frames
+    with categories and missing cells. A surrogate gets X as it is, so it must take such rows.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ class LabelFlip(BaseLabelAttack):
     surrogate : classifier, default=None
         The classifier that ranks the rows for "margin" and "loss": unfitted (it is cloned and
         fitted on the clean data), or ``FrozenEstimator(fitted)``. It needs ``logits``,
-        ``decision_function`` or ``predict_proba``. "random" does not use it.
+        ``decision_function`` or ``predict_proba``. It gets X as it is, but images as flat rows if
+        it has no ``logits``. "random" does not use it.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows and labels, and the surrogate where it has no seed of its own.
 
@@ -97,6 +101,13 @@ class LabelFlip(BaseLabelAttack):
         self.selection = selection
         self.surrogate = surrogate
         self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.selection != "random":  # X goes on to the surrogate.
+            for kind in ("sparse", "allow_nan"):
+                setattr(tags.input_tags, kind, takes(self.surrogate, kind))
+        return tags
 
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
@@ -169,7 +180,7 @@ class LabelFlip(BaseLabelAttack):
             self.surrogate, X, labels, random_state, differentiable=False
         )
         columns = encode_labels(self.classes_, np.asarray(self.surrogate_.classes_), "`surrogate`")
-        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(X))
+        scores, rows = scores_of(self.surrogate_, X)[:, columns], np.arange(len(codes))
         own = scores[rows, codes]
         if self.selection == "loss":
             # The cross-entropy rises by own - scores[wanted]: log sum exp is the same in both.

@@ -23,12 +23,13 @@ def moved_by(X, X_new):
     return norms
 
 
-def shrink_to_budget(X, X_new, norms, radius, norm):
+def shrink_to_budget(X, X_new, norms, radius, norm, narrow=None):
     """Pull rows of `X_new` back towards X until the budget holds; returns the norms then.
 
     Nothing changes if the budget holds. Otherwise with "l2,inf" the rows outside are shrunk, with
     "l2,1" as many rows as it takes, those first that lose least. `X_new` is changed in place,
-    and `norms` are the norms of ``X_new - X``.
+    and `norms` are the norms of ``X_new - X``. `narrow` rounds rows in place, where columns have
+    narrower dtypes than X.
     """
     if norm == "l2,inf":
         rows = np.flatnonzero(norms > radius * _SLACK)
@@ -42,7 +43,9 @@ def shrink_to_budget(X, X_new, norms, radius, norm):
     factors, shrunk = np.empty(len(rows)), np.empty(len(rows))
     for part in parts_of(len(rows)):
         own = rows[part]
-        factors[part], shrunk[part] = _fitting(X[own], X_new[own], norms[own], targets[part])
+        factors[part], shrunk[part] = _fitting(
+            X[own], X_new[own], norms[own], targets[part], narrow
+        )
     if norm == "l2,1":
         gains = norms[rows] - shrunk
         order = np.argsort(gains, kind="stable")
@@ -51,13 +54,13 @@ def shrink_to_budget(X, X_new, norms, radius, norm):
         rows, factors, shrunk = rows[chosen], factors[chosen], shrunk[chosen]
     for part in parts_of(len(rows)):
         own = rows[part]
-        X_new[own] = _at(X[own], X_new[own], factors[part])
+        X_new[own] = _at(X[own], X_new[own], factors[part], narrow)
     norms = norms.copy()
     norms[rows] = shrunk
     return norms
 
 
-def _fitting(X, X_new, norms, targets):
+def _fitting(X, X_new, norms, targets, narrow):
     """The share of its way that each row may go so as to end within its target, and its norm then.
 
     A row moves less the smaller the share, feature by feature, and not at all in the end.
@@ -67,15 +70,18 @@ def _fitting(X, X_new, norms, targets):
     tried, step = np.arange(len(X)), 0.0
     while len(tried) and step < 1:
         share = farthest[tried] * (1 - step)
-        moved = moved_by(X[tried], _at(X[tried], X_new[tried], share))
+        moved = moved_by(X[tried], _at(X[tried], X_new[tried], share, narrow))
         fits = moved <= targets[tried] * _SLACK
         factors[tried[fits]], shrunk[tried[fits]] = share[fits], moved[fits]
         tried, step = tried[~fits], 2 * step or _FIRST_STEP
     return factors, shrunk
 
 
-def _at(X, X_new, factors):
-    """Rows on the way from X to X_new, rounded to the dtype of X."""
+def _at(X, X_new, factors, narrow):
+    """Rows on the way from X to X_new, rounded to the dtype of X, and then by `narrow`."""
     factors = factors.reshape(-1, *[1] * (X.ndim - 1))
     delta = np.subtract(X_new, X, dtype=np.float64)
-    return (X + factors * delta).astype(X.dtype)
+    rows = (X + factors * delta).astype(X.dtype)
+    if narrow is not None:
+        narrow(rows)
+    return rows

@@ -1,18 +1,22 @@
 from numpy.typing import ArrayLike
+from sklearn.base import OneToOneFeatureMixin
 
 from .._typing import Attack, Rows
 
 
-class SamplerMixin:
-    """The method `fit_resample` of imbalanced-learn, for attacks that change labels."""
+class SamplerMixin(OneToOneFeatureMixin):
+    """What imbalanced-learn asks of a sampler, for attacks that change labels: `fit_resample`.
 
-    def fit_resample(self: Attack, X: ArrayLike, y: ArrayLike) -> tuple[Rows, Rows]:
+    Its own samplers have `get_feature_names_out` too.
+    """
+
+    def fit_resample(self: Attack, X: Rows, y: ArrayLike) -> tuple[Rows, Rows]:
         """Run the attack, as `poison` does. imbalanced-learn's Pipeline calls this method.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, as in `poison`.
         y : array-like of shape (n,)
             Their labels.
 

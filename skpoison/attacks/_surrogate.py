@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from .._frames import count_rows
 from .._seeding import seed_estimator
-from .._validation import encode_labels, without_names
+from .._validation import check_rows, encode_labels, without_names
 from ._parts import parts_of
 
 # The end of a warning: why a surrogate can be useless to an attack.
@@ -80,12 +81,14 @@ def scores_of(surrogate, X):
 
 
 def _scores_of(surrogate, X):
-    rows, n_classes = _rows_for(surrogate, X), len(surrogate.classes_)
+    n_rows, n_classes = count_rows(X), len(surrogate.classes_)
+    rows = _rows_for(surrogate, X)
     if hasattr(surrogate, "logits"):
-        scores = np.empty((len(X), n_classes))
-        for part in parts_of(len(X)):
+        rows = check_rows(BaseEstimator(), X, reset=True)
+        scores = np.empty((n_rows, n_classes))
+        for part in parts_of(n_rows):
             with torch.no_grad():
-                scores[part] = surrogate.logits(torch.tensor(X[part])).double().cpu().numpy()
+                scores[part] = surrogate.logits(torch.tensor(rows[part])).double().cpu().numpy()
     elif hasattr(surrogate, "decision_function"):
         last = surrogate[-1] if isinstance(surrogate, Pipeline) else surrogate
         if n_classes > 2 and getattr(last, "decision_function_shape", "ovr") == "ovo":
@@ -103,7 +106,7 @@ def _scores_of(surrogate, X):
             "`surrogate` must have a method `logits`, `decision_function` or `predict_proba`, "
             f"got {type(surrogate).__name__}"
         )
-    if scores.shape != (len(X), n_classes):
+    if scores.shape != (n_rows, n_classes):
         raise TypeError(
             f"`surrogate` must have one score for each of its {n_classes} classes, "
             f"got scores of shape {scores.shape}"
@@ -135,8 +138,12 @@ class _LinearLogits(torch.nn.Module):
 
 
 def _rows_for(surrogate, X):
-    """Rows in the shape that the surrogate takes: flat for scikit-learn's own classifiers."""
-    return X if hasattr(surrogate, "logits") else X.reshape(len(X), -1)
+    """X as the surrogate takes it: images are flat for scikit-learn's own classifiers."""
+    if not isinstance(X, np.ndarray):
+        return X
+    # In C order, so that the rounding of sums does not depend on how X lies in memory.
+    X = np.ascontiguousarray(X)
+    return X if hasattr(surrogate, "logits") or X.ndim <= 2 else X.reshape(len(X), -1)
 
 
 def _check_differentiable(surrogate):

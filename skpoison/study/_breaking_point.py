@@ -74,7 +74,7 @@ def breaking_point(
         The victim, or a finished study. The study must have one attack at several budgets, named by
         the budgets ("0" for clean training, "0.1", ...), such as
         `BudgetHeatmapDisplay.from_estimator` makes.
-    X : array-like of shape (n, d) or (n, c, h, w), default=None
+    X : array-like of shape (n, d) or (n, c, h, w) or frame, default=None
         Clean rows; None with a curve.
     y : array-like of shape (n,), default=None
         Their labels; None with a curve.

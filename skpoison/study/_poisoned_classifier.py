@@ -12,7 +12,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._typing import Array, Attack, Classifier, Memory
+from .._typing import Array, Attack, Classifier, Memory, Rows
+from .._validation import takes
 from .engine import Keys, Store, run_attack, unseeded_in_attack
 
 
@@ -110,13 +111,13 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.memory = memory
 
     @_with_the_victims_signature
-    def fit(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> Self:
+    def fit(self, X: Rows, y: ArrayLike, **fit_params: Any) -> Self:
         """Poison the training data and fit the victim on them.
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, c, h, w)
-            Clean training rows.
+        X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+            Clean training rows, in any container that the attack and the victim take.
         y : array-like of shape (n,)
             Their labels.
         **fit_params
@@ -145,12 +146,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.attack_, self.estimator_ = attack, estimator
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: Rows) -> Array:
         """Predict labels with the victim, on X as it is.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -161,12 +162,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: ArrayLike) -> Array:
+    def predict_proba(self, X: Rows) -> Array:
         """Predict probabilities with the victim, on X as it is.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -177,12 +178,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: Rows) -> Array:
         """Score the classes with the victim, on X as it is.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -193,12 +194,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.decision_function(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: Rows) -> Array:
         """Predict logarithms of probabilities with the victim, on X as it is.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
 
         Returns
@@ -209,12 +210,12 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_log_proba(X)
 
     @available_if(_estimator_has("score"))
-    def score(self, X: ArrayLike, y: ArrayLike, **score_params: Any) -> float:
+    def score(self, X: Rows, y: ArrayLike, **score_params: Any) -> float:
         """Score the victim by its own `score`, on X and y as they are.
 
         Parameters
         ----------
-        X : array-like of the shape of rows seen in `fit`
+        X : array-like of the shape of rows seen in `fit`, or frame
             Rows.
         y : array-like of shape (n,)
             Their labels.
@@ -266,8 +267,9 @@ class PoisonedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         victim = get_tags(self.estimator)
         tags.classifier_tags = victim.classifier_tags
-        tags.input_tags.sparse = victim.input_tags.sparse and self.attack is None
-        tags.input_tags.allow_nan = victim.input_tags.allow_nan and self.attack is None
+        for kind in ("sparse", "allow_nan"):
+            is_taken = self.attack is None or takes(self.attack, kind)
+            setattr(tags.input_tags, kind, is_taken and getattr(victim.input_tags, kind))
         return tags
 
 

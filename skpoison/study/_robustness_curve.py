@@ -49,8 +49,9 @@ def robustness_curve(
     ----------
     estimator : classifier
         The victim, cloned for each fit. The study sets every `random_state` in it.
-    X : array-like of shape (n, d) or (n, c, h, w)
-        Clean rows.
+    X : array-like of shape (n, d) or (n, c, h, w), or frame of n rows
+        Clean rows, in any container that the victim and the attacks take: arrays, frames of any
+        library, sparse rows, texts.
     y : array-like of shape (n,)
         Their labels.
     attacks : dict of str to attack or None

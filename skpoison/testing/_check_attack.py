@@ -135,13 +135,6 @@ class Case:
     victim: object
     idle: dict
 
-    @property
-    def data(self):
-        """X and y as an idle attack must return them: integers become floats."""
-        is_float = self.X.dtype.kind == "f"
-        dtype = self.X.dtype if is_float else np.result_type(self.X.dtype, np.float32)
-        return self.X.astype(dtype, copy=False), self.y
-
     def fresh(self, X=None, y=None, **params):
         attack = self.attack if X is None else self.make(X, y)
         return seed_estimator(clone(attack).set_params(**params), 0, overwrite=True)

@@ -22,7 +22,7 @@ class BorderFlip(BaseLabelAttack):
         self.random_state = random_state
 
     def _relabel(self, X, codes, n_classes, random_state):
-        rows, own = X.reshape(len(X), -1), np.arange(len(X))
+        rows, own = np.asarray(X, dtype=float).reshape(len(X), -1), np.arange(len(X))
         means = np.stack([rows[codes == k].mean(axis=0) for k in range(n_classes)])
         distances = np.linalg.norm(rows[:, np.newaxis] - means, axis=2)
         to_own = distances[own, codes]

@@ -158,6 +158,9 @@ def test_integers_become_float32_unscaled(attack, digits):
     if isinstance(attack, ChainedAttack):
         attack.set_params(randomnoise__clip=(0, 16))
     X_poisoned, _ = attack.poison(pixels, y)
+    if isinstance(attack, BaseLabelAttack):
+        assert X_poisoned is pixels
+        return
     assert X_poisoned.dtype == np.float32
     expected, _ = clone(attack).poison(pixels.astype(np.float32), y)
     np.testing.assert_array_equal(X_poisoned, expected)
@@ -172,11 +175,12 @@ def test_large_integers_keep_their_values(attack):
     for name in {"clip", "randomnoise__clip"} & attack.get_params().keys():
         attack.set_params(**{name: None})
     X_poisoned, _ = attack.poison(X, y)
+    if isinstance(attack, BaseLabelAttack):
+        assert X_poisoned is X
+        return
     assert X_poisoned.dtype == np.float64
     rows = np.setdiff1d(np.arange(60), attack.poison_indices_)
     np.testing.assert_array_equal(X_poisoned[rows], X[rows])
-    if isinstance(attack, BaseLabelAttack):
-        np.testing.assert_array_equal(X_poisoned, X)
 
 
 @every
@@ -194,7 +198,11 @@ def test_images_keep_their_axes(attack, digits):
 def test_lists_are_taken(attack):
     X = [[0.1, 0.2], [0.3, 0.9], [0.5, 0.4], [0.8, 0.7]]
     X_poisoned, y_poisoned = clone(attack).poison(X, ["a", "b", "a", "b"])
-    assert X_poisoned.shape == (4, 2)
+    if isinstance(attack, BaseLabelAttack):
+        assert X_poisoned is X
+    else:
+        assert X_poisoned.shape == (4, 2)
+    assert type(y_poisoned) is list
     assert set(y_poisoned) <= {"a", "b"}
 
 

@@ -36,7 +36,7 @@ from makers import (
     noise,
     pga,
 )
-from refusals import BAD_X, Refusals, check_refused
+from refusals import BAD_X, UNREAD_X, Refusals, check_refused
 from skpoison import (
     MLP,
     ChainedAttack,
@@ -158,9 +158,21 @@ ATTACKS = {
     "chain": lambda: ChainedAttack([flip()]),
 }
 for name, make in ATTACKS.items():
-    TABLE.refuse_bad_data(name, lambda X, y, m=make: m().poison(X, y))
+    bad_x = UNREAD_X if name in ("flip", "chosen", "chain") else BAD_X
+    TABLE.refuse_bad_data(name, lambda X, y, m=make: m().poison(X, y), bad_x=bad_x)
 TABLE.refuse_bad_data("pga.fit_transform", lambda X, y: pga().fit_transform(X, y))
-TABLE.refuse_bad_data("flip.fit_resample", lambda X, y: flip().fit_resample(X, y))
+TABLE.refuse_bad_data("flip.fit_resample", lambda X, y: flip().fit_resample(X, y), bad_x=UNREAD_X)
+# What an attack on labels hands on, its surrogate may refuse.
+for what in ("NaN", "inf", "one axis", "words", "objects", "complex", "frame of words"):
+    value, error, words = BAD_X[what]
+    refuse(f"chosen: X {what}", lambda v=value: chosen().poison(v, Y), error, words)
+for name, make in {"pga": pga, "noise": noise, "match": match, "backdoor": backdoor}.items():
+    refuse(
+        f"{name}: advice for sparse X",
+        lambda m=make: m().poison(scipy.sparse.csr_array(X), Y),
+        TypeError,
+        r"X must be dense for \w+, got a sparse csr_array: use `X.toarray\(\)`, or .* on labels",
+    )
 
 refuse("pga.transform unfitted", lambda: pga().transform(X), NotFittedError, "not fitted yet")
 refuse("noise.transform unfitted", lambda: noise().transform(X), NotFittedError, "not fitted yet")

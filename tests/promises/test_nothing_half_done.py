@@ -129,7 +129,7 @@ def test_a_fitted_net_survives_a_failed_refit(bad):
 )
 def test_a_failed_attack_stays_unfitted(attack, bad):
     if bad[0].max() > 1 and not hasattr(attack, "clip"):
-        bad = (HOLED[NAN], Y)  # No box to leave: what it refuses instead.
+        bad = (X[:9], Y)  # No box to leave: what it refuses instead.
     with pytest.raises(ValueError, match=r"."):
         attack.fit(*bad)
     with pytest.raises(NotFittedError):
@@ -412,12 +412,16 @@ ESTIMATORS = {
 }
 
 
+UNREAD = "flip", "chain"  # Attacks that do not look at X.
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_failed_fit_leaves_nothing_half_done(name):
     # Fails if attributes are set before the data are checked.
     estimator = ESTIMATORS[name]()
+    bad = (X, np.where(Y, Y, NAN)) if name in UNREAD else (HOLED[NAN], Y)
     with pytest.raises(ValueError, match="NaN"):
-        estimator.fit(HOLED[NAN], Y)
+        estimator.fit(*bad)
     with pytest.raises(NotFittedError):
         check_is_fitted(estimator)
     for method in ("predict", "predict_proba", "transform"):
@@ -483,9 +487,11 @@ BAD_DATA = {
     "empty": (X[:0], Y[:0]),
     "one axis": (X[:, 0], Y),
 }
-# A PartitionEnsemble takes one class, because a partition may have one, and texts: its estimator
-# reads numbers in them.
-TAKEN = {("parted", "one class"), ("parted", "words")}
+TAKEN = {
+    ("parted", "one class"),  # A partition may have one.
+    ("parted", "words"),  # Its estimator reads numbers in texts.
+    *((name, bad) for name in UNREAD for bad in ("NaN", "words", "one axis")),
+}
 REFUSING = [(n, bad) for n in ESTIMATORS for bad in BAD_DATA if (n, bad) not in TAKEN]
 
 

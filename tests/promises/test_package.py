@@ -14,15 +14,17 @@ import skpoison.testing
 
 ROOT = Path(skpoison.__file__).parent
 FOUNDATION = {
-    *("_intervals", "_seeding", "_threads", "_typing", "_validation", "_version", "_warnings"),
+    *("_frames", "_intervals", "_seeding", "_threads", "_typing", "_validation", "_version"),
+    "_warnings",
 }
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
+    "_frames": set(),
     "_intervals": set(),
     "_threads": {"_validation"},
     "_warnings": set(),
-    "_validation": set(),
+    "_validation": {"_frames"},
     "_seeding": set(),
     "_typing": set(),
     "_version": set(),
@@ -36,6 +38,7 @@ OURS = {
     "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
+    "_frames": {"narwhals", "numpy", "scipy", "sklearn"},
     "_intervals": {"numpy", "scipy"},
     "_threads": {"threadpoolctl", "torch"},
     "_warnings": set(),

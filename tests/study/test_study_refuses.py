@@ -31,7 +31,7 @@ from makers import (
     stopping,
     study,
 )
-from refusals import Refusals, check_refused
+from refusals import BAD_X, UNREAD_X, Refusals, check_refused
 from skpoison import (
     BudgetHeatmapDisplay,
     LabelFlip,
@@ -139,7 +139,11 @@ for value in (3, "flip", LabelFlip, LogisticRegression(), [LabelFlip()]):
         "`attack` must have a method `poison`, or be None, got ",
     )
 
-TABLE.refuse_bad_data("poisoned", lambda X, y: PoisonedClassifier(net(), flip()).fit(X, y))
+TABLE.refuse_bad_data(
+    "poisoned",
+    lambda X, y: PoisonedClassifier(net(), flip()).fit(X, y),
+    bad_x=BAD_X | UNREAD_X,  # What the flips take, the net refuses.
+)
 TABLE.refuse_bad_data("clean", lambda X, y: PoisonedClassifier(net()).fit(X, y))
 
 

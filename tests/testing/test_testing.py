@@ -111,7 +111,7 @@ class WritesToX(Good):
 class SharesMemory(Good):
     def poison(self, X, y):
         _, y = super().poison(X, y)
-        return X, y
+        return X[:], y  # X itself may come back, but no view of it
 
 
 class Shuffles(Good):
@@ -124,7 +124,7 @@ class Shuffles(Good):
 class DropsARow(Good):
     def poison(self, X, y):
         X_new, y_new = super().poison(X, y)
-        return X_new[1:], y_new[1:]
+        return X_new[1:].copy(), y_new[1:]
 
 
 class MakesDoubles(Good):
@@ -223,7 +223,8 @@ class FlattensImages(Good):
 class ScalesIntegers(Good):
     def poison(self, X, y):
         X_new, y_new = super().poison(X, y)
-        return (X_new / 255 if getattr(X, "dtype", None) == np.uint8 else X_new), y_new
+        is_scaled = getattr(X, "dtype", None) == np.uint8
+        return (X_new / np.float32(255) if is_scaled else X_new), y_new
 
 
 class Shrink(BaseFeatureAttack):

@@ -83,6 +83,31 @@ def _extension(walk, value):
     return digest("cells", kind, walk.prints_of([is_missing, cells]))
 
 
+def _of_polars(walk, value):
+    """A frame or a column of polars by its cells, however they are cut into chunks."""
+    if hasattr(value, "columns"):
+        columns = [_of_polars(walk, column) for column in value.get_columns()]
+        return digest("polars frame", walk.print_of(type(value)), *columns)
+    is_missing, kind = value.is_null().to_numpy(), repr(value.dtype)
+    if value.dtype.is_numeric() and not value.dtype.is_decimal():
+        # Under a missing cell there may be anything.
+        cells = value.fill_null(0).to_numpy()
+    else:
+        cells = value.to_list()
+    parts = value.name, kind, np.asarray(is_missing), cells
+    return digest("polars", walk.print_of(type(value)), walk.prints_of(parts))
+
+
+def _of_arrow(walk, value):
+    """A table, a column or an array of pyarrow by its cells, however they are cut into chunks."""
+    if hasattr(value, "column_names"):
+        head = walk.prints_of([type(value), value.column_names, value.schema.metadata])
+        return digest("arrow table", head, *(_of_arrow(walk, column) for column in value.columns))
+    return digest(
+        "arrow", walk.print_of(type(value)), str(value.type), walk.print_of(value.to_pylist())
+    )
+
+
 def _sparse(walk, value):
     if value.format not in ("csr", "csc", "bsr", "coo"):
         return digest(
@@ -159,6 +184,11 @@ HANDLERS = {
     ("pandas", "Series"): _series,
     ("pandas", "Index"): _index,
     ("pandas", "ExtensionArray"): _extension,
+    ("polars", "DataFrame"): _of_polars,
+    ("polars", "Series"): _of_polars,
+    ("pyarrow", "Table"): _of_arrow,
+    ("pyarrow", "ChunkedArray"): _of_arrow,
+    ("pyarrow", "Array"): _of_arrow,
     ("scipy", "spmatrix"): _sparse,
     ("scipy", "sparray"): _sparse,
     ("torch", "Tensor"): _tensor,

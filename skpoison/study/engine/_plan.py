@@ -11,6 +11,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import clone
 
+from ..._frames import count_cells, shape_of
 from ..._seeding import seed_estimator
 from ...nets.stacks import is_worth_a_stack
 from ._keys import Keys
@@ -135,8 +136,8 @@ class RobustnessPlan:
     def waves(self) -> Iterator[list[Place]]:
         units = [(name, repeat) for repeat in range(len(self.seeds)) for name in self.attacks]
         n_parts = 1 if self.poison == "dataset" else len(self.splits)
-        n_bytes = 8 * n_parts * math.prod(np.shape(self.data[0]))
-        length = max(1, MAX_BYTES // n_bytes)
+        n_bytes = 8 * n_parts * count_cells(self.data[0])
+        length = max(1, MAX_BYTES // max(1, n_bytes))
         for start in range(0, len(units), length):
             yield [
                 Place(name, repeat, value, split)
@@ -226,6 +227,6 @@ class RobustnessPlan:
         """Whether the nets of a value are to be trained together."""
         if self.fused is False or self.fit_params:
             return False
-        shape = np.shape(self.data[0])
+        shape = shape_of(self.data[0])
         net = self._estimator_at(value)
         return is_worth_a_stack(net, shape, self.classes, n_nets, force=self.fused is True)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
+from ..._frames import count_rows
 from ..._threads import one_thread
 from ...nets import fit_many
 
@@ -211,7 +211,7 @@ def run_attack(attack, X, y):
     name = type(attack).__name__
     if not isinstance(poisoned, tuple) or len(poisoned) != 2:
         raise TypeError(f"`poison` of {name} must return a pair (X, y), got {type(poisoned)}")
-    n_rows = [_num_samples(part) for part in (X, *poisoned)]
+    n_rows = [count_rows(part) for part in (X, *poisoned)]
     if len(set(n_rows)) > 1:
         raise ValueError(f"`poison` of {name} must keep {n_rows[0]} rows, got {n_rows[1:]}")
     return poisoned

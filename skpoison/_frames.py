@@ -1,0 +1,367 @@
+"""Frames of any library, and labels in any container, taken apart and put together.
+
+A frame is what narwhals takes for one that lies in memory: a table of pandas, polars, pyarrow and
+other libraries, none of which is imported here.
+"""
+
+import math
+from collections.abc import Mapping
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import _num_samples
+
+# Rows that are compared at a time, so that the comparison needs memory for these only.
+_PART = 4096
+
+
+def is_frame(X):
+    """Whether X is a frame, of whichever library."""
+    return nw.dependencies.is_into_dataframe(X)
+
+
+def is_series(y):
+    """Whether y is a column of a frame, of whichever library."""
+    return nw.dependencies.is_into_series(y)
+
+
+def is_sparse(X):
+    """Whether X is a sparse array or matrix of scipy."""
+    return issparse(X)
+
+
+def is_dict_of_parts(X):
+    """Whether X is a dict whose values have the rows, as skorch takes it."""
+    return isinstance(X, Mapping) and not hasattr(X, "shape")  # Some sparse arrays are mappings.
+
+
+def count_rows(X):
+    """The number of rows of X in any container; of a dict, the number of rows of its values."""
+    if is_dict_of_parts(X):
+        counts = {name: count_rows(part) for name, part in X.items()}
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"X must have the same number of rows in all its parts, got {counts}")
+        return next(iter(counts.values()))
+    try:
+        return _num_samples(X)
+    except TypeError as error:
+        raise TypeError(f"X must have rows: {error}") from None
+
+
+def shape_of(X):
+    """The shape of X; (n,) for rows that have none, such as lists of several lengths."""
+    if hasattr(X, "shape"):
+        return tuple(X.shape)
+    try:
+        return np.shape(X)
+    except ValueError:
+        return (count_rows(X),)
+
+
+def count_cells(X):
+    """How many values X holds, to tell its size; of sparse rows those that are stored."""
+    return X.nnz if is_sparse(X) else math.prod(shape_of(X))
+
+
+def numbers_of(X):
+    """The cells of a frame as an array (n, d) in C order, in a dtype that holds all columns.
+
+    Numbers are columns of integers, floats, booleans and decimals, categories whose labels are
+    numbers, and columns of Python's numbers. Raises for any other column and for a missing cell;
+    the error names the column and the reason.
+    """
+    plain = _plain_dtypes(X)
+    if plain is not None:
+        rows = np.ascontiguousarray(X.to_numpy(dtype=np.result_type(*plain)))
+    else:
+        cells = [_numbers_of_column(column) for column in _columns_of(X)]
+        dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
+        rows = np.empty((count_rows(X), len(cells)), dtype=dtype)
+        for place, part in enumerate(cells):
+            rows[:, place] = part
+    if rows.dtype.kind == "f":
+        _check_finite(rows, X)
+    return rows
+
+
+def narrowing_of(X, dtype):
+    """A function that rounds rows of `dtype` to the dtypes of the columns of X, in place.
+
+    None if X is no frame, or if all its columns of floats have this dtype.
+    """
+    if not is_frame(X):
+        return None
+    narrow = {}
+    plain = _plain_dtypes(X)
+    for place, own in enumerate(map(_dtype_of, _columns_of(X)) if plain is None else plain):
+        if own.kind == "f" and own.itemsize < dtype.itemsize:
+            narrow.setdefault(own, []).append(place)
+
+    def round_cells(rows):
+        for own, places in narrow.items():
+            with np.errstate(over="ignore"):
+                rows[:, places] = rows[:, places].astype(own)
+
+    return round_cells if narrow else None
+
+
+def like(rows, original, before, moved):
+    """`rows` in the container of `original`, from which `check_rows` has made the rows `before`.
+
+    What did not change comes back as it was. `moved` says which rows changed; None: they are
+    compared. An array keeps its dtype if no row changed. A frame keeps its columns, index and
+    dtypes. If a cell changed in a column that has no floats, the column becomes float64 in its own
+    way: float64, Float64, double[pyarrow], or Float64 of polars.
+    """
+    moved = rows_that_differ(rows, before) if moved is None else moved
+    if is_frame(original):
+        return _frame_with(rows, original, before)
+    if isinstance(original, np.ndarray) and not moved.any():
+        return np.array(original)
+    return rows.copy() if np.may_share_memory(rows, before) else rows
+
+
+def copy_of(X):
+    """A copy of a frame; of anything else an array."""
+    if not is_frame(X):
+        return np.array(X)
+    if hasattr(X, "iloc"):
+        return X.copy()
+    return nw.from_native(X, eager_only=True).clone().to_native()
+
+
+def labels_like(labels, original, before):
+    """`labels` in the container of `original`, from which `check_labels` has made `before`.
+
+    A label that changed is taken from a row that had it, so that container, dtype, categories and
+    the type of each label stay. If no row had it, `labels` come back in such a container and, if
+    this is possible, with its dtype.
+    """
+    changed = np.flatnonzero(labels != before)
+    values, first = np.unique(before, return_index=True)
+    if labels.dtype.kind != before.dtype.kind or not np.isin(labels[changed], values).all():
+        return _new_labels_like(labels, original)
+    if not len(changed) and hasattr(original, "iloc"):
+        return original.copy()  # Of all rows in their order, `take` would be a view.
+    source = np.arange(len(before))
+    source[changed] = first[np.searchsorted(values, labels[changed])]
+    return _taken(original, source, labels)
+
+
+def rows_that_differ(one, two):
+    """Which rows differ between two containers of equally many rows, (n,); NaN equals NaN."""
+    n_rows = count_rows(two)
+    if one is two:
+        return np.zeros(n_rows, dtype=bool)
+    if is_sparse(one) and is_sparse(two):
+        return np.diff((one != two).tocsr().indptr) > 0
+    if is_frame(one) and is_frame(two):
+        differ = np.zeros(n_rows, dtype=bool)
+        for own, other in zip(_columns_of(one), _columns_of(two), strict=True):
+            differ |= _columns_differ(own, other)
+        return differ
+    one, two = np.asarray(one), np.asarray(two)
+    differ = np.empty(n_rows, dtype=bool)
+    for start in range(0, n_rows, _PART):
+        part = slice(start, start + _PART)
+        cells = _cells_differ(one[part], two[part])
+        differ[part] = cells.reshape(len(cells), -1).any(axis=1)
+    return differ
+
+
+def count_missing(y):
+    """How many labels of y are missing."""
+    if is_frame(y):
+        return sum(column.null_count() for column in _columns_of(y))
+    if is_series(y):
+        return nw.from_native(y, series_only=True).null_count()
+    if _is_pandas_array(y):
+        return int(np.sum(y.isna()))
+    is_object = isinstance(y, np.ndarray) and y.dtype.hasobject and y.ndim == 1
+    if is_object or isinstance(y, (list, tuple)):
+        return sum(label is None or _is_odd(label) for label in y)
+    return 0
+
+
+def plain_labels(y):
+    """A column of labels, none of them missing, as an array of numpy's; anything else as it is."""
+    if is_series(y):
+        return nw.from_native(y, series_only=True).to_numpy()
+    return y.to_numpy() if _is_pandas_array(y) else y
+
+
+def _is_pandas_array(y):
+    """Whether y is an array of pandas' own, such as a Categorical."""
+    return hasattr(getattr(y, "dtype", None), "construct_array_type") and hasattr(y, "isna")
+
+
+def _is_odd(label):
+    """Whether a label is unequal to itself, as NaN is, or is neither, as pandas' NA."""
+    try:
+        return bool(label != label)
+    except (TypeError, ValueError):
+        # An array among the labels is not missing; a check of the shape refuses it.
+        return np.ndim(label) == 0
+
+
+def _columns_of(X):
+    """The columns of a frame as series of narwhals; pandas' names need not be strings."""
+    if hasattr(X, "iloc"):
+        parts = [X.iloc[:, place] for place in range(X.shape[1])]
+        return [nw.from_native(part, series_only=True) for part in parts]
+    return list(nw.from_native(X, eager_only=True).iter_columns())
+
+
+def _plain_dtypes(X):
+    """The dtypes of a frame of pandas whose columns all hold numbers of numpy; else None.
+
+    For such a frame there are ways that are faster than column by column.
+    """
+    dtypes = list(X.dtypes) if hasattr(X, "iloc") else []
+    is_plain = dtypes and all(isinstance(d, np.dtype) and d.kind in "biuf" for d in dtypes)
+    return dtypes if is_plain else None
+
+
+def _dtype_of(column):
+    """The dtype of a column's cells as an array of numpy's."""
+    return column.head(0).to_numpy().dtype
+
+
+def _numbers_of_column(column):
+    name, kind = column.name, getattr(column.to_native(), "dtype", column.dtype)
+    if str(kind).startswith("Sparse"):
+        raise TypeError(
+            f"X must be dense, but column {name!r} is sparse ({kind}): make it dense, or use an "
+            "attack on labels, which takes X as it is"
+        )
+    if column.null_count():
+        raise ValueError(f"X must have no missing cells, but column {name!r} contains NaN")
+    values = column.to_numpy()
+    if values.dtype.kind in "biuf":
+        return values
+    what = _words_for(column, values)
+    if what is None:
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            what = f"values of dtype {kind}: {error}"
+    raise ValueError(f"X must hold numbers, but column {name!r} holds {what}")
+
+
+def _words_for(column, values):
+    """What a column holds instead of numbers; None if it may hold numbers."""
+    dtype = column.dtype
+    text = next((v for v in values if isinstance(v, (str, bytes))), None)
+    if text is not None:
+        is_category = dtype in (nw.Categorical, nw.Enum)
+        what = "categories that are text" if is_category else "text"
+        return f"{what}: could not convert string to float: {str(text)!r}"
+    if dtype.is_temporal() or values.dtype.kind in "mM":
+        return "dates or times"
+    return "complex numbers" if values.dtype.kind == "c" else None
+
+
+def _check_finite(rows, X):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
+            return
+    place = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
+    what = "NaN" if np.isnan(rows[:, place]).any() else "infinity"
+    raise ValueError(f"X must be finite, but column {_columns_of(X)[place].name!r} contains {what}")
+
+
+def _frame_with(rows, original, before):
+    """A copy of a frame in which the cells that changed have their new values."""
+    places = np.flatnonzero((rows != before).any(axis=0))
+    if not len(places):
+        return copy_of(original)
+    plain = _plain_dtypes(original)
+    if plain is not None:
+        frame = original.copy()
+        if set(plain) == {rows.dtype}:
+            frame.iloc[:, :] = rows
+            return frame
+        for place in places:
+            own = plain[place] if plain[place].kind == "f" else np.float64
+            frame.isetitem(place, rows[:, place].astype(own))
+        return frame
+    columns = _columns_of(original)
+    changed = {
+        place: _column_with(rows[:, place], columns[place], before[:, place]) for place in places
+    }
+    if hasattr(original, "iloc"):
+        frame = original.copy()
+        for place, column in changed.items():
+            frame.isetitem(place, column.to_native())
+        return frame
+    return nw.from_native(original, eager_only=True).with_columns(*changed.values()).to_native()
+
+
+def _column_with(cells, column, before):
+    """A column of floats in which the cells that changed have their new values."""
+    if _dtype_of(column).kind != "f":
+        column = column.cast(nw.Float64())
+    own = np.flatnonzero(cells != before)
+    return column.scatter(own, cells[own].astype(_dtype_of(column)))
+
+
+def _columns_differ(one, two):
+    """Which cells differ between two columns, (n,); a missing cell equals another."""
+    holes = [np.asarray(column.is_null().to_numpy(), dtype=bool) for column in (one, two)]
+    differ, full = holes[0] != holes[1], ~(holes[0] | holes[1])
+    differ[full] = _cells_differ(one.to_numpy()[full], two.to_numpy()[full])
+    return differ
+
+
+def _cells_differ(one, two):
+    differ = np.asarray(one != two, dtype=bool)
+    return differ & ~(np.asarray(one != one, dtype=bool) & np.asarray(two != two, dtype=bool))
+
+
+def _taken(original, source, labels):
+    """The rows `source` of a container, under the index that it has."""
+    if hasattr(original, "iloc"):
+        taken = original.take(source)
+        taken.index = original.index
+        return taken
+    if isinstance(original, (list, tuple)):
+        return type(original)([original[place] for place in source.tolist()])
+    if is_frame(original) or is_series(original):
+        whole = nw.from_native(original, allow_series=True, eager_only=True)
+        return whole[source.tolist()].to_native()
+    if isinstance(original, np.ndarray):
+        return original[source]
+    if _is_pandas_array(original):
+        return original.take(source)
+    return labels.copy()
+
+
+def _new_labels_like(labels, original):
+    """Labels that may be new, in the container and, where it has them, dtype of `original`."""
+    if isinstance(original, (list, tuple)):
+        return type(original)(labels.tolist())
+    if is_frame(original):
+        column = _new_labels_like(labels, _columns_of(original)[0].to_native())
+        if hasattr(original, "iloc"):
+            return column.to_frame().set_axis(original.columns, axis="columns")
+        return nw.from_native(column, series_only=True).to_frame().to_native()
+    dtype = getattr(original, "dtype", None)
+    # A dtype of pandas' own, such as categories and nullable integers.
+    if hasattr(dtype, "construct_array_type"):
+        is_column = hasattr(original, "iloc")
+        kept = (original.array if is_column else original).copy()
+        try:
+            kept[:] = labels
+            labels = kept
+        except (TypeError, ValueError):
+            pass
+        if not is_column:
+            return labels
+    if hasattr(original, "iloc"):
+        return type(original)(labels, index=original.index, name=original.name)
+    if is_series(original):
+        column = nw.from_native(original, series_only=True)
+        backend = column.implementation
+        return nw.new_series(column.name, labels.tolist(), backend=backend).to_native()
+    return labels.copy()
