@@ -155,7 +155,10 @@ def rows_that_differ(one, two):
     if one is two:
         return np.zeros(n_rows, dtype=bool)
     if is_sparse(one) and is_sparse(two):
-        return np.diff((one != two).tocsr().indptr) > 0
+        differ, holes = (one != two).astype(np.int8), (one != one).multiply(two != two)
+        cells = (differ - holes.astype(np.int8)).tocsr()
+        cells.eliminate_zeros()
+        return np.diff(cells.indptr) > 0
     if is_frame(one) and is_frame(two):
         differ = np.zeros(n_rows, dtype=bool)
         for own, other in zip(_columns_of(one), _columns_of(two), strict=True):

@@ -71,7 +71,8 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     """
 
     # The parameter that is the strength of the attack: at 0 it changes nothing. Studies vary it.
-    strength_name: str | None = None
+    # None: there is none. Where an attack does not say, studies look for `budget` and `rate`.
+    strength_name: str | None
 
     def fit(self, X: Rows, y: ArrayLike) -> Self:
         """Run the attack on (X, y), set the attributes, and drop the poisoned data.

@@ -85,8 +85,6 @@ class LabelFlip(BaseLabelAttack):
     >>> X_poisoned, y_poisoned = attack.poison(X / 16, y)
     """
 
-    strength_name = "rate"
-
     def __init__(
         self,
         rate: float = 0.1,
@@ -110,6 +108,11 @@ class LabelFlip(BaseLabelAttack):
             for kind in ("sparse", "allow_nan"):
                 setattr(tags.input_tags, kind, takes(self.surrogate, kind))
         return tags
+
+    @property
+    def strength_name(self) -> str | None:  # type: ignore[override]
+        """The strength, "rate"; None if `transition` is a matrix, which does not use it."""
+        return "rate" if isinstance(self.transition, str) else None
 
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))

@@ -20,8 +20,6 @@ class CategoricalColumn:
         cells = series.to_list()
         self._series = series
         found = {}
-        # Missing cells come last. A label is as it would be without the others: one label of 1.5
-        # makes 1.0 of the label 1.
         codes = [-1 if is_missing(cell) else found.setdefault(cell, len(found)) for cell in cells]
         self._codes = np.array(codes, dtype=np.intp)
         self._labels = [_plain(label) for label in found]
@@ -54,6 +52,7 @@ def is_categorical(series):
 
 
 def _plain(label):
+    """A label as it is without the others: beside a label 1.5, pandas has 1.0 for the label 1."""
     return int(label) if isinstance(label, float) and label.is_integer() else label
 
 

@@ -20,7 +20,7 @@ from .._validation import (
     without_names,
 )
 from .._warnings import warn_no_row
-from ._rows import check_shape, count_rows, single_column, take_rows
+from ._rows import check_shape, count_some_rows, single_column, take_rows
 from ._tags import tags_of_wrapper
 
 
@@ -136,7 +136,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"`estimator` must be a classifier with `predict_proba`, got {self.estimator!r}"
             )
         with unchanged_by(BaseException, self):
-            n_rows = count_rows(X)
+            n_rows = count_some_rows(X)
             note_rows(self, X, reset=True)
             labels, _ = check_labels(y, n_rows)
             y = single_column(y)  # `check_labels` has warned.

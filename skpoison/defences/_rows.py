@@ -14,8 +14,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
-from sklearn.utils.validation import _num_samples
 
+from .._frames import count_rows, is_frame
 from .._validation import check_rows, note_rows
 from ._categories import CategoricalColumn, is_categorical
 from ._content import as_numbers, contents_of_numbers, contents_of_rows, with_one_zero
@@ -27,14 +27,14 @@ _PLAIN = (
 )
 
 
-def count_rows(X):
+def count_some_rows(X):
     """The number of rows, of which there must be some; a table must be in memory."""
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
         raise TypeError(f"X must be in memory, got a {type(X).__name__}: pass `X.collect()`")
     # scipy's dictionary of keys is a dict, too.
     if isinstance(X, (str, bytes, dict)) and not issparse(X):
         raise TypeError(f"X must be a table or a list of rows, got a {type(X).__name__}")
-    n_rows = _num_samples(X)
+    n_rows = count_rows(X)
     if n_rows == 0:
         raise ValueError("X must have at least one row, got an array with 0 sample(s)")
     return n_rows
@@ -63,8 +63,8 @@ def rows_of(estimator, X, *, reset, as_array=False):
 
     With `as_array` a table becomes an array of numbers.
     """
-    count_rows(X)
-    if nw.dependencies.is_into_dataframe(X):
+    count_some_rows(X)
+    if is_frame(X):
         note_rows(estimator, X, reset=reset)
         if not as_array:
             return _Table(X)
@@ -236,6 +236,10 @@ def _is_plain_number(dtype):
 
 def _values(column):
     """A column as an array of numbers or dates, or else as a list of Python objects."""
+    native = column.to_native()
+    kind = str(native.type if column.implementation.is_pyarrow() else native.dtype)
+    if column.dtype == nw.Time and "time32" not in kind:
+        column = column.cast(nw.Int64)  # Python's times have no nanoseconds.
     values = column.to_numpy() if column.dtype in _PLAIN else None
     # Missing truth values make an array of objects.
     return column.to_list() if values is None or values.dtype == object else values

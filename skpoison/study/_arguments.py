@@ -23,12 +23,11 @@ def check_attacks(attacks):
 def strength_name_of(attack):
     """The name of the parameter that is the strength of an attack, or None if it has none.
 
-    This is its `strength_name`. An attack that does not say it may have a `budget` or a `rate`.
+    This is its `strength_name`. An attack without this attribute may have a `budget` or a `rate`.
     """
-    name = getattr(attack, "strength_name", None)
-    if name is not None or not hasattr(attack, "get_params"):
-        return name
-    params = attack.get_params()
+    if hasattr(attack, "strength_name"):
+        return attack.strength_name
+    params = attack.get_params() if hasattr(attack, "get_params") else {}
     return next((name for name in ("budget", "rate") if name in params), None)
 
 

@@ -132,6 +132,17 @@ def of_arrow(kind):
     return pd.ArrowDtype(pa.dictionary(pa.int32(), kind))
 
 
+def test_nanoseconds_count():
+    # Python's dates and times have none.
+    times = pl.Series([5, 1005, 6], dtype=pl.Int64)
+    for kind in (pl.Time, pl.Datetime("ns"), pl.Duration("ns")):
+        X = pl.DataFrame({"a": times.cast(kind)})
+        for frame in (X, X.to_arrow(), X.to_pandas(use_pyarrow_extension_array=True)):
+            assert len(set(contents_in(frame))) == 3
+    seconds = pa.table({"a": pa.array([1, 2, None], pa.time32("s"))})
+    assert len(set(contents_in(seconds))) == 3
+
+
 LETTERS = ["b", "c", "d", None]
 MIXED = [1, True, 1.0, "1", None, NAN, -0.0, 0]
 

@@ -488,8 +488,8 @@ BAD_DATA = {
     "one axis": (X[:, 0], Y),
 }
 TAKEN = {
-    # A partition may have one class; the estimator of an ensemble reads numbers in texts.
-    *(("parted", "one class"), ("parted", "words")),
+    ("parted", "one class"),  # A partition may have one.
+    ("parted", "words"),  # Its estimator reads numbers in texts.
     *((name, bad) for name in UNREAD for bad in ("NaN", "words", "one axis")),
 }
 REFUSING = [(n, bad) for n in ESTIMATORS for bad in BAD_DATA if (n, bad) not in TAKEN]

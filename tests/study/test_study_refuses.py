@@ -567,6 +567,12 @@ refuse(
     ValueError,
     r"`attacks\['labels'\]` must name the parameter that is its strength in `strength_name`",
 )
+refuse(
+    "strengths: a matrix has none",
+    lambda: strengths([0.1], attacks={"labels": LabelFlip(transition=np.eye(2))}),
+    ValueError,
+    r"must name the parameter that is its strength in `strength_name` to be varied, got None",
+)
 for value in (None, [], {}, curve()):
     refuse(
         f"from_curves: {value!r}"[:30],
