@@ -1,5 +1,6 @@
 """What happens where a GPU has too little memory for all nets, or for one."""
 
+import gc
 import re
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_stacks_fit_into_the_free_memory(digits, monkeypatch, stacks):
     has_free(monkeypatch, 1000)
     assert_same(fit_many(make_nets(8), data, fused=True), whole)
     assert stacks == []
+
+
+def test_nothing_is_left_on_the_device(digits):
+    # Fails if what measures the memory of a step keeps its tensors.
+    def tensors():
+        gc.collect()
+        # Some objects answer isinstance with an import, so their type is asked.
+        return sum(issubclass(type(x), torch.Tensor) and x.is_cuda for x in gc.get_objects())
+
+    before = tensors()
+    for module in (MLP, Linear):
+        fit_many(make_nets(3, module, max_epochs=1), [digits] * 3, fused=True)
+    assert tensors() == before
 
 
 def test_data_of_few_nets_are_on_the_device_at_a_time(digits, monkeypatch):

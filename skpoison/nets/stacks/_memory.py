@@ -6,6 +6,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..._deterministic import deterministic
+from ..._switches import full_precision
 from ._rules import rows_in_batch
 
 # A stack copies the parameters of its nets. A step needs gradients and a momentum, a capture a copy
@@ -54,13 +55,10 @@ def _kept_bytes(net, training):
     for k in range(2):
 
         def count(tensor, k=k):
-            kept[k] += tensor.nbytes
-            # A tensor that the graph keeps by itself would keep the graph.
-            return tensor.detach()
+            kept[k] += tensor.nbytes  # Not returned: with itself, an output would never be freed.
 
-        hooks = saved_tensors_hooks(count, lambda tensor: tensor)
-        # As in a step: other kernels may keep other tensors.
-        with deterministic(net.device_), hooks:
+        keeping = saved_tensors_hooks(count, lambda packed: packed)
+        with keeping, full_precision(net.device_), deterministic(net.device_):
             net.module_(training.X.X[: k + 1].clone())
     # Parameters are kept too, whatever the number of rows.
     return kept[1] - kept[0]
