@@ -256,7 +256,8 @@ class Duck:
 
 
 def test_each_attack_names_its_strength(digits):
-    assert LabelFlip.strength_name == "rate"
+    assert LabelFlip().strength_name == "rate"
+    assert LabelFlip(transition=np.eye(2)).strength_name is None
     for cls in (CleanLabelPGA, RandomNoise, GradientMatching, BaseFeatureAttack):
         assert cls.strength_name == "budget"
     assert ChainedAttack([Own(), LabelFlip()]).strength_name == "own__share"
