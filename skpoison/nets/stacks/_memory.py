@@ -19,12 +19,15 @@ SHARE = 0.8
 
 
 def free_bytes(device):
-    """Return the memory that torch may still use on a GPU; infinite on other devices."""
+    """Return the memory that torch may still use on a GPU; infinite where torch cannot tell."""
     if device.type != "cuda":
         return math.inf
-    free, _ = torch.cuda.mem_get_info(device)
-    # Torch keeps what its tensors have left, and uses it again.
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    try:
+        free, _ = torch.cuda.mem_get_info(device)
+        # Torch keeps what its tensors have left, and uses it again.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    except AttributeError:  # A torch that was built without CUDA's runtime.
+        return math.inf
 
 
 def most_that_fit(group, free):
