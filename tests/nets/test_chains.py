@@ -220,7 +220,7 @@ class Decaying(Callback):
         {"callbacks": [("rate", LRScheduler("StepLR", step_size=1))]},
         {"callbacks__print_log": Decaying()},
     ],
-    ids=str,
+    ids=["criterion", "own callback", "one cycle", "cycles", "steps", "own log"],
 )
 def test_what_is_set_while_it_trains_is_heeded(digits, options):
     # Fails if the first epoch settles which steps are taken, or if one net speaks for a stack.
