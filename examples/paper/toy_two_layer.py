@@ -19,6 +19,7 @@ scaled_rate_m        outputs are divided by sqrt(m), rate 0.1 m: the steps of "b
                      space, from initial outputs of size 1
 rate_1_over_m        outputs are not divided, rate 0.1 up to width 64, then 6.4 / m
 ten_passes           as "base", ten passes over the points
+cross_entropy        as "base", with the cross-entropy of the two outputs as the loss
 ===================  ===========================================================================
 
 Each repeat draws its own points, weights, signs and flips, the same for all variants and widths as
@@ -29,6 +30,7 @@ chooses the best width, and the second half compares both ends with it.
 import argparse
 import json
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -42,14 +44,14 @@ import pandas as pd
 import torch
 from _common import machine
 
-from skpoison import LabelFlip, use_threads
+from skpoison import LabelFlip, __version__, use_threads
 from skpoison.attacks import BaseFeatureAttack
 from skpoison.study import corrected_interval
 
 N_TRAIN, N_TEST = 800, 200
 WIDTHS = [4, 8, 16, 64, 256, 512, 1024, 2048, 4096, 16_384, 65_536]
 ATTACKS = ("clean", "B", "C")
-VARIANTS = ("base", "scaled", "scaled_rate_m", "rate_1_over_m", "ten_passes")
+VARIANTS = ("base", "scaled", "scaled_rate_m", "rate_1_over_m", "ten_passes", "cross_entropy")
 # Weights that are trained at a time: as many as stay in the processor's cache.
 CACHED = 2**16
 
@@ -104,11 +106,10 @@ def draw_nets(width, seeds):
     return torch.stack(weights), torch.stack(signs)
 
 
-def train(weights, signs, X, y, *, lr, scale=1.0, n_passes=1):
+def train(weights, signs, X, y, *, lr, scale=1.0, n_passes=1, loss="binary"):
     """Train a net on each repeat's points, in their order, and return the weights.
 
-    The net of a repeat maps x to the two outputs f_k(x) = scale sum_s a_sk relu(<w_s, x>). The loss
-    of a point is the mean over k of the binary cross-entropy of f_k against [y = k].
+    The net of a repeat maps x to the two outputs f_k(x) = scale sum_s a_sk relu(<w_s, x>).
 
     Parameters
     ----------
@@ -120,6 +121,9 @@ def train(weights, signs, X, y, *, lr, scale=1.0, n_passes=1):
     y : Tensor of shape (n_repeats, n), integers
     lr, scale : float
     n_passes : int
+    loss : {"binary", "cross_entropy"}
+        "binary": the mean over k of the binary cross-entropy of f_k against [y = k].
+        "cross_entropy": the cross-entropy of both outputs.
 
     Returns
     -------
@@ -131,7 +135,10 @@ def train(weights, signs, X, y, *, lr, scale=1.0, n_passes=1):
         x = X[:, t, None]
         hidden = torch.bmm(x, weights).relu_()
         outputs = torch.bmm(hidden, signs) * scale
-        slopes = (outputs.sigmoid() - wanted[:, t, None]) / 2
+        if loss == "binary":
+            slopes = (outputs.sigmoid() - wanted[:, t, None]) / 2
+        else:
+            slopes = outputs.softmax(dim=2) - wanted[:, t, None]
         # The slope in each hidden unit: 0 where it is off.
         pull = torch.bmm(slopes, signs.mT).mul_(hidden > 0)
         weights.baddbmm_(x.mT, pull, alpha=-lr * scale)
@@ -153,6 +160,7 @@ def settings_of(variant, width):
         "scaled_rate_m": {"lr": 0.1 * width, "scale": root},
         "rate_1_over_m": {"lr": 0.1 * min(1, 64 / width)},
         "ten_passes": {"lr": 0.1, "n_passes": 10},
+        "cross_entropy": {"lr": 0.1, "loss": "cross_entropy"},
     }[variant]
 
 
@@ -233,7 +241,8 @@ def main():
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["base"])
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--repeats", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, default=Path(), help="folder of the results")
+    parser.add_argument("--stem", default="toy", help="how their names begin")
     args = parser.parse_args()
     start = time.perf_counter()
     with use_threads(1):
@@ -242,12 +251,18 @@ def main():
     print(found.to_string(index=False, float_format="{:.4f}".format))
     args.out.mkdir(parents=True, exist_ok=True)
     means = table.groupby(["variant", "attack", "width"], sort=False)["score"]
-    means.agg(["mean", "std", "count"]).reset_index().to_csv(args.out / "toy.csv", index=False)
-    found.to_csv(args.out / "toy_verdicts.csv", index=False)
-    draw(table).savefig(args.out / "toy.png", dpi=150)
-    facts = {"arguments": {key: str(value) for key, value in vars(args).items()}}
-    facts |= {"machine": machine(), "wall_time_s": round(time.perf_counter() - start, 1)}
-    (args.out / "toy.json").write_text(json.dumps(facts, indent=1) + "\n")
+    means.agg(["mean", "std", "count"]).reset_index().to_csv(
+        args.out / f"{args.stem}.csv", index=False
+    )
+    found.to_csv(args.out / f"{args.stem}_verdicts.csv", index=False)
+    draw(table).savefig(args.out / f"{args.stem}.png", dpi=150)
+    facts = {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {"skpoison": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "machine": machine(),
+        "wall_time_s": round(time.perf_counter() - start, 1),
+    }
+    (args.out / f"{args.stem}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

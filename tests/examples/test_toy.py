@@ -33,7 +33,7 @@ class BothOutputs(nn.Module):
         return nn.functional.binary_cross_entropy_with_logits(outputs, wanted)
 
 
-@pytest.mark.parametrize("variant", ["base", "scaled", "ten_passes"])
+@pytest.mark.parametrize("variant", ["base", "scaled", "ten_passes", "cross_entropy"])
 def test_the_loop_equals_single_fits(toy, variant):
     """Seen to fail with a loss summed over outputs, points in another order, and one pass less."""
     X, y, X_test, y_test = (part[:, :60] for part in toy.data_of("C", range(3)))
@@ -44,7 +44,7 @@ def test_the_loop_equals_single_fits(toy, variant):
             ToyNet,
             module__width=16,
             module__output_scale=settings.get("scale", 1.0),
-            criterion=BothOutputs,
+            criterion=nn.CrossEntropyLoss if "loss" in settings else BothOutputs,
             lr=settings["lr"],
             batch_size=1,
             max_epochs=settings.get("n_passes", 1),
