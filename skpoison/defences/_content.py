@@ -87,10 +87,11 @@ def is_missing(cell):
 
 def _content(cell, known, name):
     try:
-        # Cells that are equal in Python have equal content, so 1 may stand in for True.
-        found = known.get(cell)
+        # By type too: in numpy 2.0 an hour equals the number 1.
+        key = type(cell), cell
+        found = known.get(key)
         if found is None:
-            found = known[cell] = _content_of(cell)
+            found = known[key] = _content_of(cell)
     except TypeError:
         raise TypeError(
             "X must have cells that are numbers, texts, dates or missing, got a "
