@@ -59,9 +59,10 @@ def fit_many(
     -----
     These nets are fitted one by one: subclasses of `NetClassifier`; nets with another loss than
     cross-entropy, another optimiser than SGD, callbacks other than `EarlyStopping` and
-    `LRScheduler`, or a module that has buffers or dropout or that `torch.func.vmap` refuses; nets
-    given a Dataset; and nets with a batch that is not full. If there are fewer rows than
-    `batch_size`, all of them make one batch; it counts as full if it has at most 64 rows.
+    `LRScheduler`, or a module with dropout or batch normalisation, that changes its buffers, or
+    that `torch.func.vmap` refuses; nets given a Dataset; and nets with a batch that is not full. If
+    there are fewer rows than `batch_size`, all of them make one batch; it counts as full if it has
+    at most 64 rows.
 
     On a GPU, as many nets are trained at a time as fit into its free memory.
 

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from torch import nn
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier, use_threads
+from skpoison.modules import TwoLayerReLU
 from skpoison.nets import fit_many
 
 
@@ -296,6 +297,16 @@ class Normed(MLP):
         self.layers.insert(1, nn.BatchNorm1d(n_features))
 
 
+class Remembering(MLP):
+    def __init__(self, n_features, n_classes, width):
+        super().__init__(n_features, n_classes, width)
+        self.register_buffer("n_passes", torch.zeros(1))
+
+    def forward(self, X):
+        self.n_passes.add_(1)
+        return super().forward(X)
+
+
 class Drawing(MLP):
     def forward(self, X):
         return super().forward(X) + 0.01 * torch.randn(1, device=X.device)
@@ -315,11 +326,31 @@ class Own(NetClassifier):
     pass
 
 
+@pytest.mark.parametrize("options", [{}, {"optimizer__momentum": 0.9}, {"early_stopping": True}])
+def test_constant_buffers_are_stacked(digits, options, capsys):
+    # Each net has random signs of its own in a buffer: fails if a stack takes those of another.
+    X, y = digits[0][digits[1] < 2][:120], digits[1][digits[1] < 2][:120]
+    options = {"module__width": 8, "lr": 0.2, "max_epochs": 3, "batch_size": 16, **options}
+
+    def nets():
+        return [NetClassifier(TwoLayerReLU, random_state=k, **options) for k in range(4)]
+
+    data = [(X[k:], y[k:]) for k in range(4)]
+    stacked = fit_many(nets(), data, fused=True, verbose=1)
+    assert "one by one" not in capsys.readouterr().out
+    for net, alone, part in zip(stacked, nets(), data, strict=True):
+        alone.fit(*part)
+        assert torch.equal(net.module_.signs, alone.module_.signs)
+        torch.testing.assert_close(net.module_.weight, alone.module_.weight, rtol=1e-4, atol=1e-5)
+    assert len({tuple(net.module_.signs.tolist()) for net in stacked}) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"module": Dropping, "module__width": 8}, "dropout"),
-        ({"module": Normed, "module__width": 8}, "buffers"),
+        ({"module": Normed, "module__width": 8}, "batch normalisation"),
+        ({"module": Remembering, "module__width": 8}, "the module changes its buffers"),
         ({"module": Drawing, "module__width": 8}, "vmap does not take the module"),
         ({"module": Deciding, "module__width": 8}, "vmap does not take the module"),
         ({"criterion": nn.MultiMarginLoss}, "cross-entropy"),

@@ -123,7 +123,9 @@ class _Round:
         rows = training.X
         _share(rows, (id(part[0]), net.input_shape_), self.shared)
         self.held[id(rows.X)] = rows.X.nbytes
-        self.held[id(net)] = sum(p.nbytes for p in net.module_.parameters())
+        self.held[id(net)] = sum(
+            t.nbytes for t in (*net.module_.parameters(), *net.module_.buffers())
+        )
         reason = (
             reason_of_callbacks(net, self.seen)
             or reason_of_module(net)

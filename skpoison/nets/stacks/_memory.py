@@ -43,7 +43,7 @@ def most_that_fit(group, free):
     net, training = group[0]
     if free == math.inf:
         return math.inf
-    parameters = sum(p.nbytes for p in net.module_.parameters())
+    parameters = sum(t.nbytes for t in (*net.module_.parameters(), *net.module_.buffers()))
     # A stack copies rows, those that nets share once.
     rows = {id(training.X.X): training.X.X.nbytes for _, training in group}
     data = sum(rows.values()) / len(group)

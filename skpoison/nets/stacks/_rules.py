@@ -115,8 +115,6 @@ def reason_of_callbacks(net, seen):
 
 def reason_of_module(net):
     """Return why the module of an initialised net keeps it out of a stack, or None."""
-    if any(True for _ in net.module_.buffers()):
-        return "the module has buffers"
     if any(isinstance(layer, (_DropoutNd, _NormBase)) for layer in net.module_.modules()):
         return "the module has dropout or batch normalisation"
     if any(have_hooks(parameter) for parameter in net.module_.parameters()):
@@ -174,7 +172,7 @@ def _n_parameters(net):
 
 def reason_of_vmap(net, training):
     """Return why `torch.func.vmap` refuses the module, or None. It is tried on two rows."""
-    stack = {name: value.detach()[None] for name, value in net.module_.named_parameters()}
+    stack = {name: value[None] for name, value in tensors_of(net.module_).items()}
 
     def forward(parameters, rows):
         return torch.func.functional_call(net.module_, parameters, (rows,))
@@ -187,16 +185,25 @@ def reason_of_vmap(net, training):
     return None
 
 
-def reason_of_forward(first, net, training):
-    """Return why two modules differ in more than their parameters, or None.
+def tensors_of(module):
+    """Copies of the parameters and buffers of a module, by name."""
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {name: value.detach().clone() for name, value in named}
 
-    The module of the first net, given the parameters of the second, must compute the same.
+
+def reason_of_forward(first, net, training):
+    """Return why two modules differ in more than their parameters and buffers, or None.
+
+    The module of the first net, given the tensors of the second, must compute the same, and leave
+    the buffers as they are.
     """
     rows = training.X.X[:2]
-    parameters = dict(net.module_.named_parameters())
+    tensors = tensors_of(net.module_)
     with torch.no_grad(), deterministic(net.device_):
+        stacked = torch.func.functional_call(first.module_, tensors, (rows.clone(),))
+        if not all(torch.equal(tensors[name], own) for name, own in net.module_.named_buffers()):
+            return "the module changes its buffers"
         own = net.module_(rows.clone())
-        stacked = torch.func.functional_call(first.module_, parameters, (rows.clone(),))
     if isinstance(own, tuple):
         own, stacked = own[0], stacked[0]
     check_logits(own, len(net.classes_))
@@ -217,7 +224,7 @@ def architecture(net, n_rows):
         tuple((name, _value(value)) for name, value in sorted(arguments.items())),
         tuple(
             (name, parameter.shape, parameter.dtype, parameter.requires_grad)
-            for name, parameter in module.named_parameters()
+            for name, parameter in (*module.named_parameters(), *module.named_buffers())
         ),
         tuple((name, _value(value)) for name, value in sorted(options.items())),
         net.device_,

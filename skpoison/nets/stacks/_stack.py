@@ -16,6 +16,7 @@ from .._copies import read, send
 from .._linear_chains import ALIGNED, cross_entropy, descend
 from .._steps import note_step
 from ._graphs import GraphedSteps
+from ._rules import tensors_of
 
 
 class Member:
@@ -64,10 +65,9 @@ class Stack:
     def __init__(self, members):
         self.members = sorted(members, key=lambda member: -member.n_batches)
         self.module = copy.deepcopy(self.members[0].net.module_).train()
-        self.parameters = {
-            name: torch.stack([m.net.module_.get_parameter(name).detach() for m in self.members])
-            for name, _ in self.module.named_parameters()
-        }
+        tensors = [tensors_of(member.net.module_) for member in self.members]
+        # By name; buffers are among them, which no step changes.
+        self.parameters = {name: torch.stack([t[name] for t in tensors]) for name in tensors[0]}
         self.trained = [name for name, p in self.module.named_parameters() if p.requires_grad]
         self.velocity = {}
         self.n_rows = self.size = self.members[0].batch_size
@@ -269,9 +269,9 @@ class Stack:
 
     def _copy_to_net(self, k):
         with torch.no_grad():
-            for name, value in self.parameters.items():
-                parameter = self.members[k].net.module_.get_parameter(name)
-                parameter.copy_(value[k][tuple(map(slice, parameter.shape))])
+            for name, parameter in self.members[k].net.module_.named_parameters():
+                value = self.parameters[name][k]
+                parameter.copy_(value[tuple(map(slice, parameter.shape))])
 
     def _leave(self, leaving):
         """Finish the members at these places, and remove them from the stack."""
