@@ -55,7 +55,7 @@ step() { # NAME SECONDS COMMAND...: a step that fails does not stop the others
 }
 at_most() { local rest; rest=$(left); echo $(($1 < rest ? $1 : rest)); }
 
-for name in skorch sklearn tabulate scipy joblib threadpoolctl tqdm pandas matplotlib pytest pytest_timeout; do
+for name in skorch sklearn narwhals tabulate scipy joblib threadpoolctl tqdm pandas matplotlib pytest pytest_timeout; do
   python -c "import $name" 2>/dev/null && continue
   package=${name/sklearn/scikit-learn}
   [ -n "$wheels" ] || { echo "$package is missing: name a folder of wheels with --wheels" >&2; exit 2; }

@@ -94,5 +94,5 @@ def test_readme_and_ci_share_the_test_command():
     command = re.findall(r"```sh\n(.*)\n```", (ROOT / "README.md").read_text())
     assert len(command) == 2
     assert all(line.startswith("python3 -m venv") for line in command)
-    assert command[1].endswith("-m pytest -n 2")
-    assert "grep -m1 -- '-m pytest -n 2$' README.md" in (ROOT / ".ci" / "run").read_text()
+    assert command[1].endswith("-m pytest -n 2 --dist worksteal")
+    assert "grep -m1 -- '-m pytest -n 2 --dist worksteal$' README.md" in (ROOT / ".ci" / "run").read_text()
