@@ -94,5 +94,6 @@ def test_readme_and_ci_share_the_test_command():
     command = re.findall(r"```sh\n(.*)\n```", (ROOT / "README.md").read_text())
     assert len(command) == 2
     assert all(line.startswith("python3 -m venv") for line in command)
-    assert command[1].endswith("-m pytest -n 2 --dist worksteal")
-    assert "grep -m1 -- '-m pytest -n 2 --dist worksteal$' README.md" in (ROOT / ".ci" / "run").read_text()
+    end = "-m pytest -n 2 --dist worksteal"
+    assert command[1].endswith(end)
+    assert f"grep -m1 -- '{end}$' README.md" in (ROOT / ".ci" / "run").read_text()
