@@ -15,11 +15,11 @@ _WARN = 1
 
 
 def _prepare_products():
-    """Let torch before 2.10 take matrix products for deterministic, as they are in later versions.
+    """Let torch before 2.10 accept matrix products as deterministic, as later versions do.
 
-    It reads this variable at the first product of the process on a GPU. If the variable says
-    something else, torch refuses products in deterministic mode. Their order is fixed anyway, since
-    torch gives each stream a workspace of its own:
+    Torch reads the variable below at the first matrix product of the process on a GPU. If the
+    variable has another value, torch refuses matrix products in deterministic mode. The order of
+    their sums is fixed anyway, because torch gives each stream a workspace of its own:
     https://github.com/pytorch/pytorch/pull/161749
     """
     if torch.version.cuda is not None and torch.__version__ < (2, 10):
@@ -53,12 +53,12 @@ class _Switches(NamedTuple):
     def made_deterministic(self):
         if self.mode:  # The user's own mode, which may be stricter.
             return self._replace(benchmark=False)
-        # To fill new memory takes a kernel for each tensor, and helps to find faults only.
+        # Filling new memory takes a kernel for each tensor, and only helps to find faults.
         return _Switches(_WARN, benchmark=False, fills_memory=False)
 
 
 _CHANGING = threading.Lock()
-# The switches before the first of the threads that are inside a block came in, once for each block.
+# One entry for each open block: the switches as they were before the first block was opened.
 _OUTSIDE: list[_Switches] = []
 
 

@@ -1,7 +1,7 @@
 """Frames of any library, and labels in any container, taken apart and put together.
 
-A frame is what narwhals takes for one that lies in memory: a table of pandas, polars, pyarrow and
-other libraries, none of which is imported here.
+A frame is a table in memory that narwhals can read: of pandas, polars, pyarrow or another library.
+This module imports none of these libraries.
 """
 
 import math
@@ -60,7 +60,7 @@ def shape_of(X):
 
 
 def count_cells(X):
-    """How many values X holds, to tell its size; of sparse rows those that are stored."""
+    """The number of values in X; for sparse rows, the number of stored values."""
     return X.nnz if is_sparse(X) else math.prod(shape_of(X))
 
 
@@ -200,7 +200,7 @@ def _is_pandas_array(y):
 
 
 def _is_odd(label):
-    """Whether a label is unequal to itself, as NaN is, or is neither, as pandas' NA."""
+    """Whether a label is missing: NaN is unequal to itself, and comparing pandas' NA raises."""
     try:
         return bool(label != label)
     except (TypeError, ValueError):
@@ -219,7 +219,7 @@ def _columns_of(X):
 def _plain_dtypes(X):
     """The dtypes of a frame of pandas whose columns all hold numbers of numpy; else None.
 
-    For such a frame there are ways that are faster than column by column.
+    Such a frame can be converted as a whole, which is faster than column by column.
     """
     dtypes = list(X.dtypes) if hasattr(X, "iloc") else []
     is_plain = dtypes and all(isinstance(d, np.dtype) and d.kind in "biuf" for d in dtypes)

@@ -72,7 +72,7 @@ def without_cudnn():
     Returns
     -------
     block : context manager
-        As that of `full_precision`.
+        Like the block of `full_precision`.
     """
     return _CUDNN.at(False)
 
@@ -86,8 +86,8 @@ def _set_rounding(precision):
     """Set the precision of convolutions and recurrent layers.
 
     A switch that is not set follows the switch above it: convolutions and recurrent layers follow
-    `cudnn`, which follows `everything`. What is read of a switch is what it amounts to, so what is
-    set itself must be found out.
+    `cudnn`, which follows `everything`. Reading a switch gives the value in effect, which may come
+    from the switch above. To read the own value of `cudnn`, the switch above is unset for a moment.
     """
     everything, cudnn = torch.backends, torch.backends.cudnn
     above = everything.fp32_precision

@@ -70,8 +70,8 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     ([[1.0], [0.75]], ['b', 'a'])
     """
 
-    # The parameter that is the strength of the attack: at 0 it changes nothing. Studies vary it.
-    # None: there is none. Where an attack does not say, studies look for `budget` and `rate`.
+    # The name of the parameter that studies vary: at 0 the attack changes nothing. None means that
+    # the attack has no such parameter. If it is not set, studies look for `budget` and `rate`.
     strength_name: str | None
 
     def fit(self, X: Rows, y: ArrayLike) -> Self:

@@ -7,8 +7,8 @@ from .._validation import note_rows
 class RowsAsGiven:
     """For attacks that hand X on as it is, unread, in any container and with any values.
 
-    An array is handed on as a read-only view. X itself comes back if the attack returns what it
-    got.
+    An array is handed on as a read-only view. If the attack returns the rows that it was given, X
+    itself is returned.
     """
 
     def _rows_of(self, X):

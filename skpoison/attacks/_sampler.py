@@ -7,7 +7,7 @@ from .._typing import Attack, Rows
 class SamplerMixin(OneToOneFeatureMixin):
     """What imbalanced-learn asks of a sampler, for attacks that change labels: `fit_resample`.
 
-    Its own samplers have `get_feature_names_out` too.
+    imbalanced-learn's own samplers have `get_feature_names_out`, so these attacks have it too.
     """
 
     def fit_resample(self: Attack, X: Rows, y: ArrayLike) -> tuple[Rows, Rows]:

@@ -65,7 +65,7 @@ def logits_of(surrogate, X):
 def device_of(surrogate):
     """The device on which a surrogate is given rows: its `device_`, or the CPU.
 
-    It is the CPU too if `device_` has no float64, in which attacks compute sums and norms.
+    Attacks compute sums and norms in float64. If `device_` has no float64, the CPU is returned.
     """
     device = torch.device(getattr(surrogate, "device_", "cpu"))
     return device if has_float64(device) else torch.device("cpu")
@@ -77,7 +77,7 @@ def differentiable(surrogate):
 
     Recurrent layers compute without cuDNN, which differentiates them in training mode only.
     """
-    # A surrogate that does not say where it computes may do so anywhere.
+    # A surrogate with `logits` but without `device_` may compute on CUDA.
     unknown = "cuda" if hasattr(surrogate, "logits") else "cpu"
     device = torch.device(getattr(surrogate, "device_", unknown))
     needs_no_cudnn = device.type == "cuda" and _is_recurrent(surrogate)

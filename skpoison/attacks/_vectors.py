@@ -58,13 +58,13 @@ def number(tensor):
 
 
 def to_host(*numbers):
-    """Floats of numbers; those that lie on a device come in one copy."""
+    """Numbers as floats. All numbers on a device are copied together, once."""
     on_device = [value.double() for value in numbers if is_on_device(value)]
     copied = iter(torch.stack(on_device).tolist() if on_device else [])
     return [next(copied) if is_on_device(value) else float(value) for value in numbers]
 
 
 def quotient(vector, divisor):
-    """Divide numbers by numbers >= 0; what is divided by 0 becomes 0."""
+    """Divide numbers by numbers >= 0; a division by 0 gives 0."""
     xp = namespace_of(divisor)
     return xp.where(divisor > 0, vector / xp.where(divisor > 0, divisor, 1.0), 0.0)
