@@ -137,6 +137,10 @@ class GraphedStep:
             with torch.cuda.stream(stream), torch.cuda.graph(self.graph, **kwargs):
                 self.losses.copy_(step(*self.inputs))
         except RuntimeError as error:
+            # The end of a capture that failed raises an error of its own.
+            cause = error.__context__
+            if isinstance(cause, torch.cuda.OutOfMemoryError):
+                raise cause from None
             error.add_note(
                 "This happened while a training step was captured as a CUDA graph. "
                 "`fit_many(..., fused=False)` trains without graphs."
