@@ -1,6 +1,7 @@
 """The smallest budget that costs a victim a given share of its score."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,6 +158,11 @@ def breaking_point(
         return _of_curve(estimator, attack, value, drop, confidence)
     if isinstance(study_kw.get("scoring"), (list, tuple, set, dict)):
         raise ValueError(f"`scoring` must be one metric, got {study_kw['scoring']!r}")
+    if isinstance(estimator, Mapping):
+        raise TypeError(
+            "`estimator` must be a classifier or a RobustnessCurve, got a dict: give one of its "
+            f"values, which are {list(estimator)}"
+        )
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise TypeError(f"`estimator` must be a classifier or a RobustnessCurve, got {estimator!r}")
     check_int(n_steps, "n_steps", low=1)

@@ -623,7 +623,8 @@ def check_curve(curve):
     """Raise unless `curve` is a RobustnessCurve; with several metrics, a study gives a dict."""
     if not isinstance(curve, RobustnessCurve):
         raise TypeError(
-            "`curve` must be a RobustnessCurve (with several metrics, one value of the dict), got "
+            "`curve` must be a RobustnessCurve (of several metrics or victims, one value of the "
+            "dict; `RobustnessCurveDisplay.from_curves` draws several victims), got "
             f"an instance of {type(curve).__name__}"
         )
 

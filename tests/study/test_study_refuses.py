@@ -568,6 +568,12 @@ refuse(
     r"`attacks\['labels'\]` must name the parameter that is its strength in `strength_name`",
 )
 refuse(
+    "breaking point of several victims",
+    lambda: breaking_point(RobustnessCurves({"a": curve()})),
+    TypeError,
+    r"got a dict: give one of its values, which are \['a'\]",
+)
+refuse(
     "strengths: a matrix has none",
     lambda: strengths([0.1], attacks={"labels": LabelFlip(transition=np.eye(2))}),
     ValueError,
