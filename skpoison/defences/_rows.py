@@ -93,19 +93,16 @@ def _check_numbers(estimator, X, array, reset):
     return rows
 
 
-class _Numbers:
-    """An array of floats, of shape (n, d) or (n, c, h, w)."""
+class _Array:
+    """An array whose rows are taken as they are, and whose equal rows are spelt alike."""
 
-    is_array = True
+    is_array = False
 
     def __init__(self, array):
         self._array = array
 
     def __len__(self):
-        return len(self._array)
-
-    def contents(self):
-        return contents_of_numbers(self._array)
+        return self._array.shape[0]
 
     def spellings(self, rows):
         return [""] * len(rows)
@@ -117,17 +114,22 @@ class _Numbers:
         return self._array[rows]
 
 
-class _Cells:
-    """An array of texts, dates or Python objects; it may have a single axis, of texts."""
+class _Numbers(_Array):
+    """An array of floats, of shape (n, d) or (n, c, h, w)."""
 
-    is_array = False
+    is_array = True
+
+    def contents(self):
+        return contents_of_numbers(self._array)
+
+
+class _Cells(_Array):
+    """An array of texts, dates or Python objects; it may have a single axis, of texts."""
 
     def __init__(self, array):
         # An array of texts has the width of its longest text.
-        self._array = np.array(array, dtype=object if array.dtype.kind == "U" else None, order="C")
-
-    def __len__(self):
-        return len(self._array)
+        dtype = object if array.dtype.kind == "U" else None
+        super().__init__(np.array(array, dtype=dtype, order="C"))
 
     def contents(self):
         columns = self._array.reshape(len(self), -1).T
@@ -138,39 +140,19 @@ class _Cells:
     def spellings(self, rows):
         return [repr(cells) for cells in self._array[rows].tolist()]
 
-    def categories(self, rows):
-        return {}
 
-    def take(self, rows, categories):
-        return self._array[rows]
-
-
-class _Sparse:
+class _Sparse(_Array):
     """A sparse array or matrix in CSR form, without zeros."""
-
-    is_array = False
 
     def __init__(self, array):
         array.sum_duplicates()
         array.eliminate_zeros()
-        self._array = array
-
-    def __len__(self):
-        return self._array.shape[0]
+        super().__init__(array)
 
     def contents(self):
         places, values = self._array.indices.astype("<i8"), as_numbers(self._array.data)
         bounds = zip(self._array.indptr[:-1], self._array.indptr[1:], strict=True)
         return [places[a:b].tobytes() + values[a:b].tobytes() for a, b in bounds]
-
-    def spellings(self, rows):
-        return [""] * len(rows)
-
-    def categories(self, rows):
-        return {}
-
-    def take(self, rows, categories):
-        return self._array[rows]
 
 
 class _Table:

@@ -160,7 +160,7 @@ class _ExcessRiskPlan:
             data, rows = (poisoned.X, poisoned.y), None
         return FitTask(fit.estimator, data, rows, self.test, self.scorer, scores_training=False)
 
-    def culprit(self, place):
+    def error_prefix(self, place):
         return ""
 
     def group(self, tasks, fits, n_jobs):

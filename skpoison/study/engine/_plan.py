@@ -137,7 +137,7 @@ class Plan(Protocol):
     def fit_task(self, place: Any, fit: PlannedFit, poisoned: Poisoned | None) -> FitTask:
         """The task of a fit; `poisoned` has its poisoned rows, or is None for clean training."""
 
-    def culprit(self, place: Any) -> str:
+    def error_prefix(self, place: Any) -> str:
         """The words that stand before the error of a fit: which victim it is, or none."""
 
     def group(self, tasks: dict, fits: dict, n_jobs: int | None) -> dict:
@@ -287,7 +287,7 @@ class RobustnessPlan:
             return poisoned.changed
         return np.flatnonzero(np.isin(train, poisoned.changed))
 
-    def culprit(self, place):
+    def error_prefix(self, place):
         return "" if place.victim is None else f"Victim {place.victim!r}: "
 
     def group(self, tasks, fits, n_jobs):

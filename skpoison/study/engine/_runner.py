@@ -108,7 +108,7 @@ class _Runner:
                 if outcome.error is None:
                     self.store.keep(missing[place].key, outcome.value)
                 else:
-                    outcome = outcome._replace(error=self.plan.culprit(place) + outcome.error)
+                    outcome = outcome._replace(error=self.plan.error_prefix(place) + outcome.error)
                 self.put(place, outcome)
 
     def run_attacks(self, parts):
