@@ -16,9 +16,9 @@ from .._validation import (
     without_names,
 )
 from .._warnings import warn_caller
+from ._ascent import auto_steps, drop_outward
 from ._base import BaseFeatureAttack
 from ._parts import parts_of
-from ._pga import auto_steps, drop_outward
 from ._projections import LOWERINGS, PROJECTIONS, factors_of, row_norms, times
 from ._surrogate import (
     FLAT,
