@@ -121,6 +121,12 @@ class CleanLabelPGA(BaseFeatureAttack):
     True
     """
 
+    tags = BaseFeatureAttack.tags | {
+        "goal": "lower accuracy on all clean rows",
+        "knowledge": "training data, and a surrogate fitted on them; not the fitted victim",
+        "nist_ai_100_2_e2025": "availability poisoning",
+    }
+
     def __init__(
         self,
         surrogate: Classifier,

@@ -57,6 +57,12 @@ class RandomNoise(BaseFeatureAttack):
     True
     """
 
+    tags = BaseFeatureAttack.tags | {
+        "goal": "none: this is a control, which shows what chance does",
+        "knowledge": "features; no models",
+        "nist_ai_100_2_e2025": "availability poisoning",
+    }
+
     def __init__(
         self,
         *,
