@@ -28,6 +28,7 @@ from .modules import (
     TwoLayerReLU,
 )
 from .nets import NetClassifier, fit_many
+from .report import RobustnessReport, robustness_report
 from .study import (
     BudgetHeatmapDisplay,
     ExcessRiskDisplay,
@@ -66,6 +67,7 @@ __all__ = [
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "RobustnessCurves",
+    "RobustnessReport",
     "TwoLayerReLU",
     "__version__",
     "breaking_point",
@@ -75,6 +77,7 @@ __all__ = [
     "project_l2inf",
     "project_l21",
     "robustness_curve",
+    "robustness_report",
     "theory",
     "use_threads",
 ]
