@@ -136,13 +136,12 @@ _share.__name__ = "number"
 def _report(options):
     # What is quick to check comes first: a study may take hours.
     _check_outputs(options)
+    estimator = None if options.estimator is None else _estimator(options.estimator)
     table = read_table(options.table, options.target, options.folds)
+    if estimator is None:
+        estimator = {"histogram boosting": boosting_for(table)}
     for line in taken_for(table):
         _say(line)
-    if options.estimator is None:
-        estimator = {"histogram boosting": boosting_for(table)}
-    else:
-        estimator = _estimator(options.estimator)
     report = robustness_report(
         estimator,
         table.X,
@@ -203,11 +202,15 @@ def _estimator(text) -> Any:
             f"--estimator {text} fails: {type(error).__name__}: {first_line(error)}"
         ) from error
     several = found.values() if isinstance(found, Mapping) else [found]
-    if not several or any(isinstance(e, type) or not is_classifier(e) for e in several):
+    if not several or not all(map(_is_classifier, several)):
         raise ValueError(
             f"--estimator {text} must give a classifier or a dict of them, got {found!r}"
         )
     return found
+
+
+def _is_classifier(thing):
+    return hasattr(thing, "fit") and not isinstance(thing, type) and is_classifier(thing)
 
 
 def _command(options):

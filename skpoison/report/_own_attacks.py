@@ -1,5 +1,6 @@
 """Attacks that the user gave, and the words for them."""
 
+import re
 from collections.abc import Mapping
 
 from sklearn.base import clone
@@ -59,5 +60,5 @@ def strength_name_of(attack):
 
 
 def code_of(thing):
-    """An estimator as code in one line."""
-    return " ".join(repr(thing).split())
+    """An estimator as code in one line, without addresses, which differ from run to run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(thing).split()))

@@ -8,6 +8,7 @@ from ._scores import success_of
 from ._sentences import (
     answer,
     interval,
+    is_real,
     largest_fall,
     percent,
     place,
@@ -92,7 +93,7 @@ def _comparisons(report):
                 {
                     "strength": place(facts, strength),
                     "lies": points(lies),
-                    "real": _is_real(lies),
+                    "real": {True: "yes", False: "no", None: "no verdict"}[is_real(lies)],
                 }
                 for strength, lies in report.difference(other, first, attack).items()
             ],
@@ -100,12 +101,6 @@ def _comparisons(report):
         for other in others
         for attack, facts in report.attacks.items()
     ]
-
-
-def _is_real(lies):
-    if math.isnan(lies.low):
-        return "no verdict"
-    return "yes" if lies.low > 0 or lies.high < 0 else "no"
 
 
 def _attacks(report):

@@ -64,6 +64,8 @@ def weakest_sentence(report, victim):
     if len(falls) < 2:
         return []
     worst = max(falls, key=lambda attack: falls[attack].mean)
+    if not falls[worst].mean > 0:
+        return [f"No attack tried costs {subject(report, victim, inside=True)} any accuracy."]
     at = report.attacks[worst].at(max(report.attacks[worst].strengths))
     return [
         f"{subject(report, victim)} is weakest against {worst}, which cost most at the largest "
@@ -119,7 +121,7 @@ def difference_sentence(report, first, other, attack):
     """Whether two victims differ under an attack, beyond chance."""
     facts = report.attacks[attack]
     found = report.difference(other, first, attack)
-    real = {strength: lies for strength, lies in found.items() if lies.low > 0 or lies.high < 0}
+    real = {strength: lies for strength, lies in found.items() if is_real(lies)}
     if not real:
         return (
             f"Under {attack}, {other} and {first} differ by no more than chance at all strengths."
@@ -134,6 +136,13 @@ def difference_sentence(report, first, other, attack):
                 f"{other} scores {word} than {first} at {where}, by up to {points(own[most], sign)}"
             )
     return f"Under {attack}, beyond chance, {', and '.join(parts)}."
+
+
+def is_real(lies):
+    """Whether a difference is beyond chance; None if there is nothing to judge by."""
+    if math.isnan(lies.low) or lies.high - lies.low < 1e-9:
+        return None
+    return lies.low > 0 or lies.high < 0
 
 
 def place(facts, strength):

@@ -324,3 +324,21 @@ def test_the_call_makes_the_same_report(report, trees, wine):
     again = eval(report.call, {**names, "X": wine[0], "y": wine[1]})
     assert again.answer() == report.answer()
     assert isinstance(again, RobustnessReport)
+
+
+def test_addresses_are_no_part_of_a_report():
+    # They would differ each time that the same report is made.
+    from skpoison.report._own_attacks import code_of
+
+    assert " at 0x" in repr(test_names_are_checked)
+    assert code_of(test_names_are_checked) == "<function test_names_are_checked>"
+
+
+def test_equal_differences_in_all_folds_are_no_verdict():
+    from skpoison._intervals import Drop
+    from skpoison.report._sentences import is_real
+
+    assert is_real(Drop(0.1, 0.1, 0.1)) is None
+    assert is_real(Drop(0.1, math.nan, math.nan)) is None
+    assert is_real(Drop(-0.2, -0.3, -0.1)) is True
+    assert is_real(Drop(0.1, -0.1, 0.3)) is False
