@@ -64,37 +64,62 @@ def count_cells(X):
     return X.nnz if is_sparse(X) else math.prod(shape_of(X))
 
 
-def numbers_of(X):
+def names_of(X):
+    """The names of a frame's columns, which need not be strings."""
+    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in _columns_of(X)]
+
+
+def numeric_places(X):
+    """The positions of a frame's columns of integers, floats and decimals; booleans are none."""
+    kinds = [column.dtype for column in _columns_of(head_of(X, 0))]
+    return [place for place, kind in enumerate(kinds) if kind.is_numeric()]
+
+
+def head_of(X, n_rows):
+    """The first rows of an array or a frame."""
+    if not is_frame(X):
+        return X[:n_rows]
+    return X.iloc[:n_rows] if hasattr(X, "iloc") else nw.from_native(X).head(n_rows).to_native()
+
+
+def numbers_of(X, places=None, *, allow_missing=False):
     """The cells of a frame as an array (n, d) in C order, in a dtype that holds all columns.
 
     Numbers are columns of integers, floats, booleans and decimals, categories whose labels are
-    numbers, and columns of Python's numbers. Raises for any other column and for a missing cell;
-    the error names the column and the reason.
+    numbers, and columns of Python's numbers. Raises for any other column, for infinity, and for a
+    missing cell unless these are allowed: then they are NaN. The error names the column and the
+    reason. `places` are the positions of the columns that are read; None: all.
     """
     plain = _plain_dtypes(X)
     if plain is not None:
+        if places is not None:
+            X, plain = X.iloc[:, places], [plain[place] for place in places]
         rows = np.ascontiguousarray(X.to_numpy(dtype=np.result_type(*plain)))
+        columns = None
     else:
-        cells = [_numbers_of_column(column) for column in _columns_of(X)]
+        columns = _columns_of(X)
+        columns = columns if places is None else [columns[place] for place in places]
+        cells = [_numbers_of_column(column, allow_missing) for column in columns]
         dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
         rows = np.empty((count_rows(X), len(cells)), dtype=dtype)
         for place, part in enumerate(cells):
             rows[:, place] = part
     if rows.dtype.kind == "f":
-        _check_finite(rows, X)
+        _check_finite(rows, X if columns is None else columns, allow_missing)
     return rows
 
 
-def narrowing_of(X, dtype):
+def narrowing_of(X, dtype, places):
     """A function that rounds rows of `dtype` to the dtypes of the columns of X, in place.
 
-    None if X is no frame, or if all its columns of floats have this dtype.
+    Its rows hold the columns at `places`. None if X is no frame, or if all these columns that hold
+    floats have this dtype.
     """
     if not is_frame(X):
         return None
     narrow = {}
-    plain = _plain_dtypes(X)
-    for place, own in enumerate(map(_dtype_of, _columns_of(X)) if plain is None else plain):
+    plain = _plain_dtypes(X) or list(map(_dtype_of, _columns_of(X)))
+    for place, own in enumerate(plain[place] for place in places):
         if own.kind == "f" and own.itemsize < dtype.itemsize:
             narrow.setdefault(own, []).append(place)
 
@@ -106,17 +131,19 @@ def narrowing_of(X, dtype):
     return round_cells if narrow else None
 
 
-def like(rows, original, before, moved):
+def like(rows, original, before, moved, places=None):
     """`rows` in the container of `original`, from which `check_rows` has made the rows `before`.
 
     What did not change comes back as it was. `moved` says which rows changed; None: they are
     compared. An array keeps its dtype if no row changed. A frame keeps its columns, index and
     dtypes. If a cell changed in a column that has no floats, the column becomes float64 in its own
-    way: float64, Float64, double[pyarrow], or Float64 of polars.
+    way: float64, Float64, double[pyarrow], or Float64 of polars. `places` are the positions of the
+    columns of a frame that `rows` and `before` hold; None: all.
     """
     moved = rows_that_differ(rows, before) if moved is None else moved
     if is_frame(original):
-        return _frame_with(rows, original, before)
+        places = range(before.shape[1]) if places is None else places
+        return _frame_with(rows, original, before, places)
     if isinstance(original, np.ndarray) and not moved.any():
         return np.array(original)
     return rows.copy() if np.may_share_memory(rows, before) else rows
@@ -231,7 +258,7 @@ def _dtype_of(column):
     return column.head(0).to_numpy().dtype
 
 
-def _numbers_of_column(column):
+def _numbers_of_column(column, allow_missing):
     name, kind = column.name, getattr(column.to_native(), "dtype", column.dtype)
     if str(kind).startswith("Sparse"):
         raise TypeError(
@@ -239,7 +266,10 @@ def _numbers_of_column(column):
             "attack on labels, which takes X as it is"
         )
     if column.null_count():
-        raise ValueError(f"X must have no missing cells, but column {name!r} contains NaN")
+        if not allow_missing:
+            raise ValueError(f"X must have no missing cells, but column {name!r} contains NaN")
+        if column.dtype.is_numeric():
+            return column.cast(nw.Float64()).to_numpy()
     values = column.to_numpy()
     if values.dtype.kind in "biuf":
         return values
@@ -265,34 +295,40 @@ def _words_for(column, values):
     return "complex numbers" if values.dtype.kind == "c" else None
 
 
-def _check_finite(rows, X):
+def _check_finite(rows, columns, allow_missing):
+    """Raise for infinity and, unless it is allowed, for NaN. `columns` are those of the rows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
+        if np.isfinite(rows.sum()):
             return
-    place = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
-    what = "NaN" if np.isnan(rows[:, place]).any() else "infinity"
-    raise ValueError(f"X must be finite, but column {_columns_of(X)[place].name!r} contains {what}")
+    is_bad = np.isinf(rows) if allow_missing else ~np.isfinite(rows)
+    if not is_bad.any():
+        return
+    place = int(np.flatnonzero(is_bad.any(axis=0))[0])
+    columns = _columns_of(columns) if is_frame(columns) else columns
+    what = "NaN" if np.isnan(rows[is_bad[:, place], place]).any() else "infinity"
+    raise ValueError(f"X must be finite, but column {columns[place].name!r} contains {what}")
 
 
-def _frame_with(rows, original, before):
-    """A copy of a frame in which the cells that changed have their new values."""
-    places = np.flatnonzero((rows != before).any(axis=0))
-    if not len(places):
+def _frame_with(rows, original, before, places):
+    """A copy of a frame in which the cells that changed have their new values.
+
+    `rows` and `before` hold the columns at `places`; a cell that is NaN in both did not change.
+    """
+    own = np.flatnonzero(_cells_differ(rows, before).any(axis=0))
+    if not len(own):
         return copy_of(original)
     plain = _plain_dtypes(original)
     if plain is not None:
         frame = original.copy()
-        if set(plain) == {rows.dtype}:
-            frame.iloc[:, :] = rows
+        if set(plain) == {rows.dtype} and len(places) == len(plain):
+            frame.iloc[:, places] = rows
             return frame
-        for place in places:
-            own = plain[place] if plain[place].kind == "f" else np.float64
-            frame.isetitem(place, rows[:, place].astype(own))
+        for i in own:
+            kept = plain[places[i]] if plain[places[i]].kind == "f" else np.float64
+            frame.isetitem(places[i], rows[:, i].astype(kept))
         return frame
     columns = _columns_of(original)
-    changed = {
-        place: _column_with(rows[:, place], columns[place], before[:, place]) for place in places
-    }
+    changed = {places[i]: _column_with(rows[:, i], columns[places[i]], before[:, i]) for i in own}
     if hasattr(original, "iloc"):
         frame = original.copy()
         for place, column in changed.items():
@@ -305,7 +341,7 @@ def _column_with(cells, column, before):
     """A column of floats in which the cells that changed have their new values."""
     if _dtype_of(column).kind != "f":
         column = column.cast(nw.Float64())
-    own = np.flatnonzero(cells != before)
+    own = np.flatnonzero(_cells_differ(cells, before))
     return column.scatter(own, cells[own].astype(_dtype_of(column)))
 
 

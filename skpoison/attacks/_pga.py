@@ -3,19 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
-from .._typing import Classifier, Seed
+from .._typing import Classifier, Clip, Columns, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
 from ._ascent import Ascent, DeviceRows, Objective
-from ._base import BaseFeatureAttack
+from ._base_cell import BaseCellAttack
+from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
 from ._losses import LOSSES
 from ._parts import parts_of
-from ._surrogate import FLAT, device_of, differentiable, fit_surrogate, logits_of
+from ._surrogate import FLAT, differentiable
 
 
-class CleanLabelPGA(BaseFeatureAttack):
+class CleanLabelPGA(BaseCellAttack):
     """Regimes A and B: projected gradient ascent on the features; labels stay as they are.
 
     First `surrogate` is fitted on the clean data, which gives its parameters w*. Then the attack
@@ -130,7 +132,10 @@ class CleanLabelPGA(BaseFeatureAttack):
         loss: str = "negated",
         step_size: str | float = "auto",
         max_iter: int = 100,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = (0.0, 1.0),
+        columns: Columns = None,
+        scale: str | ArrayLike | None = None,
+        whole: Columns = None,
         max_fraction: float = 1.0,
         batch_size: int = 4096,
         random_state: Seed = None,
@@ -140,6 +145,9 @@ class CleanLabelPGA(BaseFeatureAttack):
             norm=norm,
             budget=budget,
             clip=clip,
+            columns=columns,
+            scale=scale,
+            whole=whole,
             max_fraction=max_fraction,
             random_state=random_state,
         )
@@ -160,72 +168,72 @@ class CleanLabelPGA(BaseFeatureAttack):
         check_int(self.max_iter, "max_iter", low=1)
         check_int(self.batch_size, "batch_size", low=1)
 
-    def _poison(self, X, y, random_state, out=None):
-        if out is None:
-            out, y_new = super()._poison(X, y, random_state)
+    def _poison(self, cells, y, random_state, out=None):
+        if out is None or cells.places is not None or is_pipeline(self.surrogate):
+            rows, y_new = super()._poison(cells, y, random_state, out)
         else:
-            self._write_to(self._check_out(out, X), X, y, random_state)
+            rows = self._write_to(self._check_out(out, cells), cells, y, random_state)
             y_new = y.copy()
-        if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
+        if self._n_changeable(len(cells)) and self.budget_spent_ < 0.99 * self.budget_:
             reason = (
                 "The box `clip` or a flat loss may leave no use for more; otherwise raise "
                 "`max_iter`."
             )
             if not self.n_iter_:
                 reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
+            elif self.whole is not None:
+                reason = "Columns in `whole` do not move by less than 1. " + reason
             warn_caller(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
                 ConvergenceWarning,
             )
-        return out, y_new
+        return rows, y_new
 
-    def _write_to(self, out, X, y, random_state):
+    def _write_to(self, out, cells, y, random_state):
         """Attack rows that may not fit into memory: `out` itself holds the growing perturbation."""
-        if X.dtype == np.float16:
+        if out.dtype == np.float16:
             raise ValueError(
                 "`out` must be float32 or float64, got float16: small steps would round to nothing"
             )
-        objective, device = self._fit_objective(X, y, random_state)
+        surrogate = self._fit_surrogate(cells, y, random_state)
         folder = Path(out.filename).parent if getattr(out, "filename", None) else None
         with tempfile.TemporaryFile(dir=folder) as file:
-            scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
-            rows, delta, scratch = (DeviceRows(values, device) for values in (X, out, scratch))
-            self._ascend(X, objective, rows, delta, scratch)
-        for part in parts_of(len(X)):
-            out[part] += X[part]
-        self._finish(X, out)
+            scratch = np.memmap(file, dtype=out.dtype, shape=out.shape)
+            logits = PlainLogits(surrogate.logits, cells.rows)
+            self._ascend(cells, surrogate, logits, out, scratch)
+        for part in parts_of(len(cells)):
+            out[part] += cells.rows[part]
+        self._finish(cells, out)
+        return out
 
-    def _perturb(self, X, y, random_state):
-        objective, device = self._fit_objective(X, y, random_state)
-        # Half precision is too coarse for the sums and small steps of the ascent.
-        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
-        values = torch.tensor(X, dtype=dtype, device=device)
-        rows, delta, scratch = (
-            DeviceRows(own, device)
-            for own in (values, torch.empty_like(values), torch.empty_like(values))
-        )
-        self._ascend(X, objective, rows, delta, scratch)
-        return delta.values.cpu().numpy()
+    def _move(self, cells, y, random_state):
+        surrogate = self._fit_surrogate(cells, y, random_state)
+        logits = surrogate.on(cells)
+        delta, scratch = torch.empty_like(logits.start), torch.empty_like(logits.start)
+        self._ascend(cells, surrogate, logits, delta, scratch)
+        return delta.cpu().numpy()
 
-    def _ascend(self, X, objective, rows, delta, scratch):
+    def _fit_surrogate(self, cells, y, random_state):
+        surrogate = FittedSurrogate(self.surrogate, cells, y, random_state)
+        self.surrogate_ = surrogate.estimator
+        return surrogate
+
+    def _ascend(self, cells, surrogate, logits, delta, scratch):
         """Write the perturbation into `delta`."""
         ascent = Ascent(
             self.norm,
-            self._radius(len(X)),
-            self._box(X),
-            self._n_changeable(len(X)),
+            self._radius(len(cells)),
+            surrogate.box_of(cells),
+            self._n_changeable(len(cells)),
             step_size=self.step_size,
             max_iter=self.max_iter,
             batch_size=self.batch_size,
             verbose=self.verbose,
         )
-        with differentiable(self.surrogate_):
-            ascent.run(objective, rows, delta, scratch)
+        codes = torch.tensor(surrogate.codes, device=surrogate.device)
+        objective = Objective(logits, LOSSES[self.loss], codes)
+        rows = (DeviceRows(own, surrogate.device) for own in (logits.start, delta, scratch))
+        with differentiable(surrogate.model):
+            ascent.run(objective, *rows)
         self.loss_curve_, self.n_iter_ = ascent.loss_curve_, ascent.n_iter_
-
-    def _fit_objective(self, X, y, random_state):
-        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
-        device = device_of(self.surrogate_)
-        codes = torch.tensor(codes, device=device)
-        return Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], codes), device
