@@ -8,7 +8,7 @@ from sklearn import get_config
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._frames import copy_of, is_frame, is_sparse, like, narrowing_of, rows_that_differ
+from .._frames import copy_of, is_frame, is_sparse, narrowing_of, rows_that_differ
 from .._threads import limit_threads
 from .._typing import Array, Clip, Columns, Rows, Seed
 from .._validation import check_choice, check_real, check_rows, note_rows, rows_in_share
@@ -180,7 +180,9 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _rows_of(self, X):
         if is_sparse(X):
             return super()._rows_of(X)
-        cells = cells_of(self, X)
+        cells = cells_of(
+            self, X, columns=self.columns, clip=self.clip, scale=self.scale, whole=self.whole
+        )
         shape = cells.rows.shape[1:]
         self.columns_ = np.arange(cells.rows[0].size) if cells.places is None else cells.places
         self.scale_ = np.ones(shape).ravel() if cells.scale is None else cells.scale
@@ -222,19 +224,10 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     def _given_back(self, rows, cells, X):
         if X is None:
             return None, rows_that_differ(rows, cells.rows)
-        narrow = narrowing_of(X, rows.dtype, _places(cells)) if is_frame(X) else None
+        narrow = narrowing_of(X, rows.dtype, cells.all_places()) if is_frame(X) else None
         if narrow is not None:
             self._finish(cells, rows, narrow)
-        if is_frame(X):
-            pair = cells.with_missing(rows), cells.with_missing(cells.rows)
-            moved = rows_that_differ(*pair)
-            return like(pair[0], X, pair[1], moved, _places(cells)), moved
-        moved = rows_that_differ(rows, cells.rows)
-        if cells.places is not None:
-            every = cells.X.copy()
-            cells.put_into(rows, every)
-            return like(every, X, cells.X, moved), moved
-        return like(rows, X, cells.rows, moved), moved
+        return cells.given_back(cells.with_missing(rows), X)
 
     def _check_out(self, out, cells):
         """Return `out`, checked, or None."""
@@ -275,8 +268,3 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _places(cells):
-    """The positions of the columns that may change, where all may."""
-    return range(cells.rows.shape[1]) if cells.places is None else cells.places

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from .._frames import is_frame, names_of
+from .._frames import is_frame, like, names_of, rows_that_differ
 from .._validation import check_interval, check_rows, note_rows
 from .._warnings import warn_caller
 from ._columns import positions_of
@@ -104,16 +104,32 @@ class Cells:
         return settle
 
     def put_into(self, rows, X):
-        """Write rows of these columns into an array of all columns, missing cells aside."""
+        """Write rows of these columns into an array of all columns; missing cells stay missing."""
+        rows = self.with_missing(rows)
         if self.places is None:
-            X[...] = rows if self.missing is None else np.where(self.missing, X, rows)
-            return
-        flat = X.reshape(len(X), -1)
-        for part in parts_of(len(X)):
-            own = rows[part]
-            if self.missing is not None:
-                own = np.where(self.missing[part], flat[part][:, self.places], own)
-            flat[part, self.places] = own
+            X[...] = rows
+        else:
+            flat = X.reshape(len(X), -1)
+            flat[:, self.places] = rows
+
+    def given_back(self, rows, X):
+        """Return `rows` in the container of the given X, and which of them changed, (n,).
+
+        A cell of `rows` that is NaN, where it was missing before, stays as it was.
+        """
+        before = self.with_missing(self.rows)
+        moved = rows_that_differ(rows, before)
+        if is_frame(X):
+            return like(rows, X, before, moved, self.all_places()), moved
+        if self.places is None:
+            return like(rows, X, before, moved), moved
+        every = self.X.copy()
+        every.reshape(len(every), -1)[:, self.places] = rows
+        return like(every, X, self.X, moved), moved
+
+    def all_places(self):
+        """The positions of the columns that may move, where all may."""
+        return np.arange(self.rows.shape[1]) if self.places is None else self.places
 
     def with_missing(self, rows):
         """The rows with NaN in missing cells."""
@@ -147,9 +163,13 @@ class Cells:
         return replace(self, X=None, rows=self.rows[index], missing=missing)
 
 
-def cells_of(attack, X):
-    """Check X, and return the cells that an attack may move by its parameters."""
-    rows, places, X = _chosen_rows(attack, X)
+def cells_of(estimator, X, *, columns, clip, scale=None, whole=None):
+    """Check X, and return the cells that may move by these parameters of an attack.
+
+    The estimator learns the shape and the names of X.
+    """
+    is_plain = columns is None and scale is None and whole is None
+    rows, places, X = _chosen_rows(estimator, X, columns, is_plain)
     names = _Names(X, places)
     rows, missing = _filled(rows)
     if missing is not None and places is None:
@@ -157,60 +177,58 @@ def cells_of(attack, X):
     shape = rows.shape[1:] if places is None else (len(places),)
     rows = rows.reshape(len(rows), *shape)
     missing = None if missing is None else missing.reshape(rows.shape)
-    whole = _whole_columns(attack.whole, X, rows, missing, places, names)
-    box = _box_of(check_clip(attack.clip), rows, missing, whole, names)
-    scale = _scale_of(attack.scale, rows, missing, names)
+    whole = _whole_columns(whole, X, rows, missing, places, names)
+    box = _box_of(check_clip(clip), rows, missing, whole, names)
+    scale = _scale_of(scale, rows, missing, names)
     rows = rows.view()
     rows.flags.writeable = False  # They may be the caller's.
     cells = Cells(X, rows, places, missing, scale, box, whole)
-    is_held = np.zeros(shape, dtype=bool) if scale is None else scale == 0
-    if missing is not None:
-        is_held = is_held | missing.all(axis=0)
-    if is_held.all():
+    if scale is None or scale.all():
+        return cells
+    if not scale.any():
         raise ValueError(
-            "X must have a column that can change, but in each that `columns` selects the scale is "
-            "0 or all cells are missing"
+            "`scale` must be over 0 in a column that `columns` selects, got 0 in all of them"
         )
-    return cells.without(is_held) if is_held.any() else cells
+    return cells.without(scale == 0)
 
 
-def cells_like(cells, attack, X):
-    """The same columns of other rows, in the same unit; checked against the attack's box."""
+def cells_like(cells, estimator, X, clip):
+    """The same columns of other rows, in the same units; they must lie in `clip`, too."""
     if is_frame(X):
-        note_rows(attack, X, reset=False)
+        note_rows(estimator, X, reset=False)
         places = range(len(names_of(X))) if cells.places is None else cells.places
-        rows = check_rows(attack, X, reset=False, places=places, allow_missing=True)
+        rows = check_rows(estimator, X, reset=False, places=places, allow_missing=True)
     else:
-        X = rows = check_rows(attack, X, reset=False, allow_missing=True)
+        X = rows = check_rows(estimator, X, reset=False, allow_missing=True)
         if cells.places is not None:
             rows = rows.reshape(len(rows), -1)[:, cells.places]
     names = _Names(X, cells.places)
     rows, missing = _filled(rows.astype(cells.rows.dtype, copy=False))
-    clip = check_clip(attack.clip)
+    clip = check_clip(clip)
     if clip is not None and not isinstance(clip, str):
         _box_of(cells.box if np.ndim(clip[0]) else clip, rows, missing, None, names)
     return replace(cells, X=X, rows=rows, missing=missing)
 
 
-def _chosen_rows(attack, X):
+def _chosen_rows(estimator, X, columns, is_plain):
     """The columns that `columns` selects as floats, their positions or None, and all columns."""
     if is_frame(X):
-        note_rows(attack, X, reset=True)
-        places = positions_of(attack.columns, X, "columns")
+        note_rows(estimator, X, reset=True)
+        places = positions_of(columns, X, "columns")
         if not len(places):
             raise ValueError(
                 "`columns` must select a numeric column of X, got none (by default these are the "
                 "columns of integers and floats; booleans are none)"
             )
-        return check_rows(attack, X, reset=True, places=places, allow_missing=True), places, X
-    X = check_rows(attack, X, reset=True, allow_missing=True)
-    if attack.columns is None and attack.scale is None and attack.whole is None:
+        return check_rows(estimator, X, reset=True, places=places, allow_missing=True), places, X
+    X = check_rows(estimator, X, reset=True, allow_missing=True)
+    if is_plain:
         return X, None, X
-    places = positions_of(attack.columns, X, "columns")
+    places = positions_of(columns, X, "columns")
     if not len(places):
-        raise ValueError(f"`columns` must select a column of X, got {attack.columns!r}")
+        raise ValueError(f"`columns` must select a column of X, got {columns!r}")
     rows = X.reshape(len(X), -1)
-    return (rows if attack.columns is None else rows[:, places]), places, X
+    return (rows if columns is None else rows[:, places]), places, X
 
 
 class _Names:
@@ -240,12 +258,11 @@ def _filled(rows):
 
 def check_clip(clip):
     """Return `clip` as None, "range", two floats, or two arrays of floats."""
-    if isinstance(clip, str):
-        if clip != "range":
-            raise ValueError(f"`clip` must be None, 'range' or a pair (low, high), got {clip!r}")
+    if clip is None or (isinstance(clip, str) and clip == "range"):
         return clip
-    is_pair = isinstance(clip, (tuple, list)) and len(clip) == 2
-    if not is_pair or not (np.ndim(clip[0]) or np.ndim(clip[1])):
+    if isinstance(clip, str) or not hasattr(clip, "__len__") or len(clip) != 2:
+        raise ValueError(f"`clip` must be None, 'range' or a pair (low, high), got {clip!r}")
+    if not (np.ndim(clip[0]) or np.ndim(clip[1])):
         return check_interval(clip, "clip")
     low, high = (_array_of_floats(side, f"clip[{i}]") for i, side in enumerate(clip))
     low, high = np.broadcast_arrays(low, high) if 0 in (low.ndim, high.ndim) else (low, high)
@@ -344,7 +361,10 @@ def _scale_of(scale, rows, missing, names):
         return None
     if not isinstance(scale, str):
         return _for_each_column(scale, rows.shape[1:], "scale")
-    values = (rows if missing is None else np.where(missing, np.nan, rows)).astype(np.float64)
+    values = rows.astype(np.float64)
+    if missing is not None:
+        # A column without a value is filled with 0, and so has no scale.
+        values[missing & ~missing.all(axis=0)] = np.nan
     if scale == "std":
         scaler = StandardScaler().fit(values)
         # It divides a column that is constant, but for rounding, by 1.

@@ -1,5 +1,7 @@
 """A surrogate after its fit: differentiable logits of the cells that an attack moves."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.sparse import issparse
@@ -7,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._frames import head_of, is_frame, like
+from .._frames import head_of, is_frame
 from .._validation import check_rows, without_names
 from ._affine import CONSTANT, Origins, through
 from ._surrogate import device_of, fit_surrogate, logits_of
@@ -106,12 +108,8 @@ class FittedSurrogate:
         moved = np.empty_like(first.rows)
         first.moved_by(delta, moved)
         X = head_of(cells.X, _N_COMPARED)
-        if is_frame(X):
-            places = range(rows.shape[1]) if cells.places is None else cells.places
-            X = like(first.with_missing(moved), X, first.with_missing(first.rows), None, places)
-        else:
-            X = X.copy()
-            first.put_into(moved, X)
+        first = replace(first, X=X)
+        X, _ = first.given_back(first.with_missing(moved), X)
         is_moving = origins.columns != CONSTANT
         expected = head.reshape(len(head), -1).astype(np.float64)
         expected[:, is_moving] += delta[:, origins.columns[is_moving]] * origins.slopes[is_moving]

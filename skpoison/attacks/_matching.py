@@ -11,7 +11,7 @@ from .._warnings import warn_caller
 from ._ascent import auto_steps, drop_outward
 from ._base_cell import BaseCellAttack
 from ._cells import cells_like
-from ._fitted_surrogate import FittedSurrogate
+from ._fitted_surrogate import FittedSurrogate, is_pipeline
 from ._parts import parts_of
 from ._projections import LOWERINGS, PROJECTIONS, factors_of, row_norms, times
 from ._surrogate import FLAT, differentiable, parameters_of
@@ -30,8 +30,8 @@ class GradientMatching(BaseCellAttack):
     Parameters
     ----------
     surrogate : classifier
-        As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, or
-        ``FrozenEstimator(fitted)``.
+        As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, a
+        Pipeline that ends in one, or ``FrozenEstimator(fitted)``.
     target : tuple of (array-like of shape (n_targets, ...), array-like of shape (n_targets,))
         The target rows, inside `clip` like X, and the label that the victim should give each. y
         must have these labels.
@@ -44,8 +44,18 @@ class GradientMatching(BaseCellAttack):
         a wanted label; if there are fewer of them, all may change.
     max_iter : int, default=100
         Number of steps. Each step computes two gradients of every row that may change.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     batch_size : int, default=4096
         Rows in a gradient computation. It bounds the memory and does not change the result.
     random_state : int, RandomState instance or None, default=None
@@ -63,7 +73,11 @@ class GradientMatching(BaseCellAttack):
         The bound in absolute terms, and how much of it was used: the sum of the row norms ("l2,1"),
         or this sum divided by floor(max_fraction n) ("l2,inf").
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -180,8 +194,10 @@ class GradientMatching(BaseCellAttack):
         rows, labels = self._pair()
         try:
             with without_names():
-                own = cells_like(cells, self, rows)
+                own = cells_like(cells, self, rows, self.clip)
             labels, _ = check_labels(labels, len(own), min_classes=1)
+            if own.missing is not None and not is_pipeline(self.surrogate):
+                raise ValueError("X contains NaN, and `surrogate` is no Pipeline that imputes")
         except (TypeError, ValueError) as error:
             raise type(error)(f"`target` must be rows like X and their labels: {error}") from None
         unknown = np.setdiff1d(labels, y)

@@ -28,10 +28,11 @@ class CleanLabelPGA(BaseCellAttack):
     Parameters
     ----------
     surrogate : classifier
-        An unfitted `NetClassifier` or linear scikit-learn classifier, cloned and fitted here; or
-        ``FrozenEstimator(fitted)`` for a model that is trained already. It need not be the victim:
-        the paper attacks every width with a surrogate of width 100. If its `random_state` is None,
-        it gets a seed from the attack's `random_state`.
+        An unfitted `NetClassifier` or linear scikit-learn classifier, or a Pipeline that ends in
+        one (see Notes), cloned and fitted here; or ``FrozenEstimator(fitted)`` for a model that is
+        trained already. It need not be the victim: the paper attacks every width with a surrogate
+        of width 100. If its `random_state` is None, it gets a seed from the attack's
+        `random_state`. A Pipeline gets X as it is, any other surrogate an array of numbers.
     norm : {"l2,1", "l2,inf"}, default="l2,1"
         Which norm is bounded: the sum of the row norms (regime A) or each row norm (regime B).
     budget : float, default=300.0
@@ -45,8 +46,18 @@ class CleanLabelPGA(BaseCellAttack):
         number multiplies the gradient of each row's own loss (the loss is not averaged over rows).
     max_iter : int, default=100
         Number of steps. Each step computes one gradient of every row.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     max_fraction : float, default=1.0
         Share of rows that may change. Below 1 the attack runs twice: first on all rows, then on the
         floor(max_fraction n) rows whose loss rose most. Only these share the whole budget.
@@ -66,7 +77,11 @@ class CleanLabelPGA(BaseCellAttack):
     budget_spent_ : float
         The sum of the row norms ("l2,1"), or their mean over the rows that may change ("l2,inf").
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     loss_curve_ : list of float
         Mean attack loss before each step and after the last, ``n_iter_ + 1`` values. If
         `max_fraction` is below 1, the mean is over the rows that may change in the second run.
@@ -98,6 +113,11 @@ class CleanLabelPGA(BaseCellAttack):
     gradient is 0 is left alone from then on, unless it has a perturbation that the projection onto
     "l2,1" still lowers.
 
+    The steps of a Pipeline may be `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`,
+    `SimpleImputer`, `OneHotEncoder`, `OrdinalEncoder`, `FunctionTransformer` without a function,
+    `ColumnTransformer`, and Pipelines of these. Columns that a step encodes do not move. Other
+    steps are refused.
+
     A surrogate of another kind needs ``fit``, ``classes_`` and a differentiable method ``logits``:
     it maps a `torch.Tensor` of rows, shaped like those of X, to logits of shape (n, n_classes).
     Rows lie on the surrogate's `device_` if it has this attribute, else on the CPU; the logits may
@@ -121,6 +141,25 @@ class CleanLabelPGA(BaseCellAttack):
     (True, True)
     >>> attack.loss_curve_[-1] > attack.loss_curve_[0]
     True
+
+    On a table, half a standard deviation for each row, with the victim's preprocessing:
+
+    >>> import pandas as pd
+    >>> from sklearn.compose import make_column_selector, make_column_transformer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    >>> table = pd.DataFrame({"kind": ["a", "b", "a", "b"], "kg": [900.0, 990.0, 1000.0, 1300.0]})
+    >>> encoding = make_column_transformer(
+    ...     (StandardScaler(), ["kg"]), (OneHotEncoder(), ["kind"])
+    ... )
+    >>> surrogate = make_pipeline(encoding, LogisticRegression())
+    >>> attack = CleanLabelPGA(surrogate, norm="l2,inf", budget=0.5, scale="std", clip=None)
+    >>> attack.poison(table, [0, 0, 1, 1])[0].round()
+      kind      kg
+    0    a   975.0
+    1    b  1065.0
+    2    a   925.0
+    3    b  1225.0
     """
 
     def __init__(

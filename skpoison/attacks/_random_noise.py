@@ -17,8 +17,18 @@ class RandomNoise(BaseCellAttack):
         Which norm is bounded, as in `CleanLabelPGA`. With "l2,1" all rows get an equal share.
     budget : float, default=300.0
         The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     norms : array-like of shape (n,), default=None
         The norm of each row's perturbation after clipping, for instance the `perturbation_norms_`
         of an attack. They must keep to `budget`. None: every row gets the same norm.
@@ -30,7 +40,11 @@ class RandomNoise(BaseCellAttack):
     budget_, budget_spent_ : float
         The bound in absolute terms, and how much of it was used.
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)

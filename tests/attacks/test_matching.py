@@ -52,9 +52,7 @@ def test_gradient_is_that_of_the_cosine(kind, digits):
     rng = np.random.default_rng(0)
     for _ in range(5):
         step = torch.tensor(rng.standard_normal(rows.shape)) * 1e-6
-        ahead, behind = (
-            _cosine(slopes.total(rows + sign * step), aim)[0] for sign in (1, -1)
-        )
+        ahead, behind = (_cosine(slopes.total(rows + sign * step), aim)[0] for sign in (1, -1))
         expected = float((gradient * step).sum())
         assert (ahead - behind) / 2 == pytest.approx(expected, rel=1e-3, abs=1e-13)
 
