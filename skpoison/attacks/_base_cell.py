@@ -27,9 +27,9 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     """
 
     max_fraction = 1.0
-    columns = None
-    scale = None
-    whole = None
+    columns: Columns = None
+    scale: str | ArrayLike | None = None
+    whole: Columns = None
     strength_name = "budget"
 
     def __init__(
