@@ -37,6 +37,7 @@ from .study import (
     RobustnessCurveDisplay,
     RobustnessCurves,
     breaking_point,
+    changed_cells,
     robustness_curve,
 )
 
@@ -69,6 +70,7 @@ __all__ = [
     "TwoLayerReLU",
     "__version__",
     "breaking_point",
+    "changed_cells",
     "fetch_cifar10",
     "fetch_mnist",
     "fit_many",
