@@ -218,21 +218,17 @@ def values_of_columns(X, places, rows):
 
     Columns are counted, and missing cells given, as in `cells_that_differ`.
     """
-    if is_frame(X):
-        columns = _columns_of(X)
-        for place in places:
-            column = columns[place]
-            yield _values_at(column, np.arange(len(column)) if rows is None else rows)
-        return
     if is_sparse(X):
-        X = X.tocsr() if rows is None else X.tocsr()[rows]
-        X, rows = X.tocsc(), None
-        for place in places:
-            yield X[:, [place]].toarray()[:, 0]
-        return
+        X = (X.tocsr() if rows is None else X.tocsr()[rows]).tocsc()
+    every = np.arange(X.shape[0])
     for place in places:
-        values = _flat_column(X, place) if rows is None else _flat_column(X, place)[rows]
-        yield _with_none(values) if values.dtype.hasobject else values
+        if is_frame(X):
+            yield _values_at(_column_at(X, place), every if rows is None else rows)
+        elif is_sparse(X):
+            yield X[:, [place]].toarray()[:, 0]
+        else:
+            values = _flat_column(X, place)[slice(None) if rows is None else rows]
+            yield _with_none(values) if values.dtype.hasobject else values
 
 
 def names_of(X):
@@ -283,6 +279,13 @@ def _columns_of(X):
         parts = [X.iloc[:, place] for place in range(X.shape[1])]
         return [nw.from_native(part, series_only=True) for part in parts]
     return list(nw.from_native(X, eager_only=True).iter_columns())
+
+
+def _column_at(X, place):
+    if hasattr(X, "iloc"):
+        return nw.from_native(X.iloc[:, place], series_only=True)
+    frame = nw.from_native(X, eager_only=True)
+    return frame.get_column(frame.columns[place])
 
 
 def _plain_dtypes(X):

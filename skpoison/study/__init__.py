@@ -11,6 +11,7 @@ from .displays import (
     BudgetHeatmapDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
+    PoisonedRowsDisplay,
     RobustnessCurveDisplay,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "ExcessRiskDisplay",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
+    "PoisonedRowsDisplay",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "RobustnessCurves",
