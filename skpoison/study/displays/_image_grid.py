@@ -110,8 +110,7 @@ def _blocks(n_pictures):
 def _font_size(ax, width, height, of_place, headings):
     """A size in points at which each heading is as wide and as high as its place, 9 at most."""
     box = ax.get_window_extent()
-    # The layout of the figure may still take a tenth of the axes.
-    point = 0.9 * min(box.width / width, box.height / height) * 72 / ax.figure.dpi
+    point = min(box.width / width, box.height / height) * 72 / ax.figure.dpi
     lines = [heading.split("\n") for heading in headings]
     # A letter is about 0.6 of the size wide, and a line is 1.3 of it high.
     wide = of_place * point / (0.6 * max(len(line) for heading in lines for line in heading))
