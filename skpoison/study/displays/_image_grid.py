@@ -74,8 +74,9 @@ def draw_grid(ax, clean, poisoned, moves, headings, im_kw, text_kw):
     ax.spines[:].set_visible(False)
     if not is_colour:
         for k, n_kinds in ((0, 2), (2, 1)):
-            low = above + (k + n_kinds) * (height + gap) - gap
-            share = n_kinds * (height + gap) - gap
+            # A little shorter than the pictures, so that the numbers at their ends do not meet.
+            low = above + (k + n_kinds) * (height + gap) - 2 * gap
+            share = n_kinds * (height + gap) - 3 * gap
             place = [(last + gap) / (right + gap), 1 - low / bottom, 0.1 * width / (right + gap)]
             bar = ax.inset_axes([*place, share / bottom])
             ax.figure.colorbar(images[k, 0], cax=bar)
@@ -98,7 +99,7 @@ def heading_of(parts):
 def _place(pictures):
     """The width and the height of the place for each picture, in pixels; no narrow strip."""
     height, width = pictures.shape[1:3]
-    return max(width, height / 2), max(height, width / 4)
+    return max(width, height / 2), max(height, width / 2)
 
 
 def _blocks(n_pictures):
@@ -110,7 +111,8 @@ def _blocks(n_pictures):
 def _font_size(ax, width, height, of_place, headings):
     """A size in points at which each heading is as wide and as high as its place, 9 at most."""
     box = ax.get_window_extent()
-    point = min(box.width / width, box.height / height) * 72 / ax.figure.dpi
+    # A layout that comes later may still take some of the axes.
+    point = 0.85 * min(box.width / width, box.height / height) * 72 / ax.figure.dpi
     lines = [heading.split("\n") for heading in headings]
     # A letter is about 0.6 of the size wide, and a line is 1.3 of it high.
     wide = of_place * point / (0.6 * max(len(line) for heading in lines for line in heading))
