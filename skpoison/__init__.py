@@ -33,10 +33,12 @@ from .study import (
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
+    PoisonedRowsDisplay,
     RobustnessCurve,
     RobustnessCurveDisplay,
     RobustnessCurves,
     breaking_point,
+    changed_cells,
     robustness_curve,
 )
 
@@ -61,6 +63,7 @@ __all__ = [
     "PartitionEnsemble",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
+    "PoisonedRowsDisplay",
     "RandomNoise",
     "ResNet18",
     "RobustnessCurve",
@@ -69,6 +72,7 @@ __all__ = [
     "TwoLayerReLU",
     "__version__",
     "breaking_point",
+    "changed_cells",
     "fetch_cifar10",
     "fetch_mnist",
     "fit_many",

@@ -35,8 +35,10 @@ from skpoison import (
     PartitionEnsemble,
     PerturbationNormDisplay,
     PoisonedClassifier,
+    PoisonedRowsDisplay,
     RandomNoise,
     RobustnessCurveDisplay,
+    changed_cells,
     fit_many,
     project_l2inf,
     project_l21,
@@ -260,6 +262,16 @@ def norms_plotted(X, y):
     plotted(PerturbationNormDisplay.from_estimator(NOISE, X, y))
 
 
+def rows_plotted(X, y):
+    display = PoisonedRowsDisplay.from_estimator(NOISE, X, y, n_rows=2, n_columns=2)
+    plotted(display)
+    return display.clean, display.poisoned
+
+
+def cells_listed(X, y):
+    changed_cells(X, NOISE.poison(X, y)[0])
+
+
 def study_plotted(X, y):
     kwargs = {"attacks": {"flips": FLIP}, "param_name": "lr", "param_range": [0.1], "cv": 2}
     plotted(RobustnessCurveDisplay.from_estimator(net(), X, y, random_state=0, **kwargs))
@@ -339,7 +351,9 @@ CALLS = {
     "study, one by one": study(fused=False),
     "validation_curve": curve_of_values,
     "PerturbationNormDisplay": norms_plotted,
+    "PoisonedRowsDisplay": rows_plotted,
     "RobustnessCurveDisplay": study_plotted,
+    "changed_cells": cells_listed,
     "fit_many": together,
 }
 
