@@ -16,8 +16,8 @@ def principal_projections(rows, n_components):
     Returns
     -------
     projections : ndarray of float64 of shape (n, n_found)
-        The largest direction first. Directions without any variance (dead units have none) are left
-        out, so `n_found` may be 0.
+        In no particular order. Directions without any variance (dead units have none) are left out,
+        so `n_found` may be 0.
     """
     centred = rows.astype(np.float64)
     centred -= centred.mean(axis=0)
@@ -27,7 +27,6 @@ def principal_projections(rows, n_components):
     size = len(gram)
     first = max(size - n_components, 0)
     values, vectors = scipy.linalg.eigh(gram, subset_by_index=[first, size - 1])
-    values, vectors = values[::-1], vectors[:, ::-1]
     # Activations are float32: what is smaller is rounding.
     scale = np.square(rows, dtype=np.float64).sum()
     is_real = values > scale * np.finfo(np.float32).eps ** 2 * size
