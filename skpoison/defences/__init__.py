@@ -1,6 +1,29 @@
-"""Defences against poisoned training data: classifiers that wrap a classifier."""
+"""Defences against poisoned training data: classifiers that wrap a classifier, and filters."""
 
 from ._loss_trimming import LossTrimming
 from ._partition_ensemble import PartitionEnsemble
+from .filters import (
+    ActivationClustering,
+    BaseFilter,
+    DeepKNN,
+    FilteredClassifier,
+    NeighbourVote,
+    Rate,
+    SpectralSignatures,
+    detection_rates,
+    detection_scorers,
+)
 
-__all__ = ["LossTrimming", "PartitionEnsemble"]
+__all__ = [
+    "ActivationClustering",
+    "BaseFilter",
+    "DeepKNN",
+    "FilteredClassifier",
+    "LossTrimming",
+    "NeighbourVote",
+    "PartitionEnsemble",
+    "Rate",
+    "SpectralSignatures",
+    "detection_rates",
+    "detection_scorers",
+]

@@ -3,20 +3,26 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     BackdoorPatch,
     ChainedAttack,
     CleanLabelPGA,
+    DeepKNN,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
+    SpectralSignatures,
 )
 
 POISONS = (
@@ -58,6 +64,7 @@ EXPECTED = {
         "check_set_params": SKORCH,
     },
 }
+FEW_EPOCHS = NetClassifier(MLP, module__width=4, max_epochs=2, batch_size=16)
 ESTIMATORS = [
     CleanLabelPGA(LogisticRegression(), clip=None),
     RandomNoise(clip=None),
@@ -71,6 +78,12 @@ ESTIMATORS = [
     NetClassifier(MLP, max_epochs=30, batch_size=16, random_state=0),
     PartitionEnsemble(LogisticRegression(), n_partitions=5),
     LossTrimming(LogisticRegression()),
+    SpectralSignatures(FEW_EPOCHS),
+    ActivationClustering(FEW_EPOCHS),
+    DeepKNN(FEW_EPOCHS),
+    NeighbourVote(),
+    NeighbourVote(transformer=StandardScaler()),
+    FilteredClassifier(LogisticRegression(), NeighbourVote()),
 ]
 
 

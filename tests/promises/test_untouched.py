@@ -24,13 +24,17 @@ from skorch.dataset import Dataset
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     BackdoorPatch,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    DeepKNN,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PerturbationNormDisplay,
@@ -38,6 +42,7 @@ from skpoison import (
     PoisonedRowsDisplay,
     RandomNoise,
     RobustnessCurveDisplay,
+    SpectralSignatures,
     changed_cells,
     fit_many,
     project_l2inf,
@@ -342,6 +347,18 @@ CALLS = {
         )
         for method in ("predict", "predict_proba")
     },
+    **{
+        f"{type(chooser).__name__}.fit_resample": attack_call(chooser, "fit_resample")
+        for chooser in (
+            SpectralSignatures(net(Writing), random_state=0),
+            ActivationClustering(net(Writing), random_state=0),
+            DeepKNN(net(Writing), random_state=0),
+            NeighbourVote(),
+        )
+    },
+    "FilteredClassifier": defended(
+        FilteredClassifier(net(Writing), NeighbourVote(), random_state=0), "predict_proba"
+    ),
     "study of folds": study(),
     "study of the data set": study(poison="dataset"),
     "study with a test set": study(with_test=True),
