@@ -17,7 +17,7 @@ from .attacks import (
     project_l21,
 )
 from .datasets import fetch_cifar10, fetch_mnist
-from .defences import LossTrimming, PartitionEnsemble
+from .defences import LossTrimming, PartitionEnsemble, SmoothedLabelClassifier
 from .modules import (
     MLP,
     AlexNet,
@@ -66,6 +66,7 @@ __all__ = [
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "RobustnessCurves",
+    "SmoothedLabelClassifier",
     "TwoLayerReLU",
     "__version__",
     "breaking_point",

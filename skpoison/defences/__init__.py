@@ -2,5 +2,6 @@
 
 from ._loss_trimming import LossTrimming
 from ._partition_ensemble import PartitionEnsemble
+from ._smoothed_labels import SmoothedLabelClassifier
 
-__all__ = ["LossTrimming", "PartitionEnsemble"]
+__all__ = ["LossTrimming", "PartitionEnsemble", "SmoothedLabelClassifier"]

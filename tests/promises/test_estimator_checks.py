@@ -17,6 +17,7 @@ from skpoison import (
     PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
+    SmoothedLabelClassifier,
 )
 
 POISONS = (
@@ -71,6 +72,7 @@ ESTIMATORS = [
     NetClassifier(MLP, max_epochs=30, batch_size=16, random_state=0),
     PartitionEnsemble(LogisticRegression(), n_partitions=5),
     LossTrimming(LogisticRegression()),
+    SmoothedLabelClassifier(),
 ]
 
 
