@@ -130,11 +130,17 @@ def log_tight_errors(noise, n_classes, n_flips, lowest):
 
 
 def tight_radius(log_error, noise, n_classes, n_flips):
-    """Flips that keep a vote above 1/2, the most that follows from the error of the vote alone."""
+    """Flips that keep a vote above 1/2 and the mean score of its class above the others'.
+
+    For the vote it is the most that follows from its error alone. The mean is safe as long as the
+    flips have a smaller divergence than -log(error).
+    """
     log_error = log_error * (1 - ROUNDING) + ROUNDING
     needed = log_tight_errors(noise, n_classes, n_flips, log_error.min(initial=0.0))
     # They decrease, because what r flips can do, r + 1 flips can do.
-    return np.searchsorted(-needed, -log_error, side="left")
+    of_vote = np.searchsorted(-needed, -log_error, side="left")
+    of_mean = np.ceil(-log_error / divergence(noise, n_classes) * (1 - ROUNDING)) - 1
+    return np.maximum(np.minimum(of_vote, of_mean), 0).astype(np.int64)
 
 
 def exact_radius(weights, own, rival, *, slack):

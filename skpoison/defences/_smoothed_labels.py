@@ -78,25 +78,30 @@ class SmoothedLabelClassifier(ClassifierMixin, BaseEstimator):
     probability s = 1 - noise, and become a given other one with probability u = noise / (n_classes
     - 1). If c keeps more than half of the votes, the flips are withstood.
 
-    - ``bound="tight"``: flips of r labels turn e into at most 1/2 if e is less than the
-      probability, before the flips, of the least probable event that has probability 1/2 after
-      them. It is known by the lemma of Neyman and Pearson. No larger radius follows from e alone.
+    - ``bound="tight"``: Consider an event that has probability 1/2 after r flips, and that was as
+      improbable as possible before. The lemma of Neyman and Pearson gives its probability before.
+      If e is smaller, r flips leave the error of the vote below 1/2. No larger radius follows from
+      e alone.
     - ``bound="closed_form"``: the divergence of the noise on two labels is D = (s - u) log(s / u),
       so r flips are withstood if r < -log(4 e (1 - e)) / (2 D). For two classes, D is
-      (1 - 2 noise) log((1 - noise) / noise). It is smaller: about half, if e is small.
-    - ``bound="exact"`` is not about a vote. It sorts by the loss that a flip of each label does to
-      the lead of c, and counts how many of the largest losses the lead outlasts. So it is the exact
-      number for `predict`, a tie counted as lost. It does not depend on `noise`.
+      (1 - 2 noise) log((1 - noise) / noise). This radius is about half of the tight one if e is
+      small.
+    - ``bound="exact"`` is not about a vote. Each flip lowers the lead of c by a known amount. The
+      largest amounts are taken first, and counted until the lead is gone. So this is the exact
+      number for `predict`, if a tie counts as lost and a class that loses all its rows still counts
+      as a rival. It does not depend on `noise`.
 
     The first two hold for the vote of the smoothed classifier, and for `predict` as well: for the
     distributions P before and Q after the flips, log E_P exp(-t S) >= -t E_Q S - r D (Donsker and
     Varadhan). So if log e < -r D, the mean of S after the flips is positive, and c keeps the
-    largest score. No certificate exceeds "exact".
+    largest score. Both radii keep this rule too (it limits "tight" only for thousands of flips and
+    hardly any noise), and neither exceeds "exact".
 
-    **What is not certified.** The flips turn labels into others of `classes_`. They are not rows
-    that are inserted or removed, nor features that change, nor a label that no training row has.
-    A step that was fitted on labels before is not covered; one that reads the features alone, such
-    as a scaler, is.
+    **What is not certified.** A flip turns a label into another one of `classes_`. The certificate
+    does not cover rows that are inserted or removed, features that change, or a label that no
+    training row has. Steps before the classifier may read the features, as a scaler does, but not
+    the labels. A fit that fails, because too few classes are left for `noise`, does not count as
+    another prediction.
 
     There is no abstention. Where e >= 1/2, the vote is unknown, `predict` still returns the label
     with the largest score, and ``certify`` returns 0. A lead that rounding could have made counts
@@ -218,8 +223,8 @@ class SmoothedLabelClassifier(ClassifierMixin, BaseEstimator):
             Rows.
         bound : {"tight", "closed_form", "exact"}, default="tight"
             "tight" and "closed_form" are about the vote of the smoothed classifier, and hold for
-            `predict` too; "closed_form" is the formula of the paper, and the smaller of both.
-            "exact" is the largest number for `predict`, without any smoothing. See the notes.
+            `predict` too; "closed_form" is the smaller of both. "exact" is the largest number for
+            `predict`, without any smoothing. See the notes.
 
         Returns
         -------
