@@ -2,6 +2,7 @@
 
 from ._loss_trimming import LossTrimming
 from ._partition_ensemble import PartitionEnsemble
+from ._smoothed_labels import SmoothedLabelClassifier
 from .filters import (
     ActivationClustering,
     BaseFilter,
@@ -23,6 +24,7 @@ __all__ = [
     "NeighbourVote",
     "PartitionEnsemble",
     "Rate",
+    "SmoothedLabelClassifier",
     "SpectralSignatures",
     "detection_rates",
     "detection_scorers",

@@ -22,6 +22,7 @@ from skpoison import (
     PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
+    SmoothedLabelClassifier,
     SpectralSignatures,
 )
 
@@ -33,8 +34,8 @@ POISONS = (
 class OfOwnRows(GradientMatching):
     """The checks make data of many shapes and labels: the first row is the target."""
 
-    def _targets(self, X, y):
-        return X[:1], np.setdiff1d(y, y[:1])[:1]
+    def _targets(self, cells, y):
+        return cells.take(slice(1)), np.setdiff1d(y, y[:1])[:1]
 
 
 UNREAD = (
@@ -84,6 +85,7 @@ ESTIMATORS = [
     NeighbourVote(),
     NeighbourVote(transformer=StandardScaler()),
     FilteredClassifier(LogisticRegression(), NeighbourVote()),
+    SmoothedLabelClassifier(),
 ]
 
 
