@@ -110,7 +110,8 @@ def descend(layers, X, labels, rates, n_rows=None):
         weight, bias, _ = layers[k]
         below = torch.bmm(weight.mT, slope) if k else None
         if k and layers[k - 1][2]:
-            below = torch.ops.aten.threshold_backward(below, inputs[k], 0)
+            # In place: another matrix of this size is another trip to memory.
+            torch.ops.aten.threshold_backward.grad_input(below, inputs[k], 0, grad_input=below)
         weight.baddbmm_(slope, inputs[k].mT)
         if bias is not None:
             bias.add_(slope.sum(-1))
