@@ -5,7 +5,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -37,6 +40,25 @@ def interleave(contenders, rounds):
             function()
             seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def in_new_process(scripts, rounds):
+    """Run scripts in turn, each in a new process; returns wall and CPU seconds, both by name."""
+    wall, cpu = ({name: [] for name in scripts} for _ in range(2))
+    for k in range(rounds + 1):
+        for name, script in scripts.items():
+            start, before = time.perf_counter(), cpu_seconds()
+            subprocess.run([sys.executable, "-c", script], check=True)
+            if k:  # The first round brings files into memory.
+                wall[name].append(time.perf_counter() - start)
+                cpu[name].append(cpu_seconds() - before)
+    return wall, cpu
+
+
+def cpu_seconds():
+    """CPU seconds of this process, and of its children that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def compare(rows, what, ours, seconds, goal=""):

@@ -12,8 +12,10 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _num_samples
 
-# Rows that are compared at a time, so that the comparison needs memory for these only.
+# Rows, and cells of an array, that are compared at a time, so that the comparison needs memory for
+# these only.
 _PART = 4096
+_PART_CELLS = 2**18
 
 
 def is_frame(X):
@@ -64,37 +66,62 @@ def count_cells(X):
     return X.nnz if is_sparse(X) else math.prod(shape_of(X))
 
 
-def numbers_of(X):
+def names_of(X):
+    """The names of a frame's columns, which need not be strings."""
+    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in _columns_of(X)]
+
+
+def numeric_places(X):
+    """The positions of a frame's columns of integers, floats and decimals; booleans are none."""
+    kinds = [column.dtype for column in _columns_of(head_of(X, 0))]
+    return [place for place, kind in enumerate(kinds) if kind.is_numeric()]
+
+
+def head_of(X, n_rows):
+    """The first rows of an array or a frame."""
+    if not is_frame(X):
+        return X[:n_rows]
+    return X.iloc[:n_rows] if hasattr(X, "iloc") else nw.from_native(X).head(n_rows).to_native()
+
+
+def numbers_of(X, places=None, *, allow_missing=False):
     """The cells of a frame as an array (n, d) in C order, in a dtype that holds all columns.
 
     Numbers are columns of integers, floats, booleans and decimals, categories whose labels are
-    numbers, and columns of Python's numbers. Raises for any other column and for a missing cell;
-    the error names the column and the reason.
+    numbers, and columns of Python's numbers. Raises for any other column, for infinity, and for a
+    missing cell unless these are allowed: then they are NaN. The error names the column and the
+    reason. `places` are the positions of the columns that are read; None: all.
     """
     plain = _plain_dtypes(X)
     if plain is not None:
+        if places is not None:
+            X, plain = X.iloc[:, places], [plain[place] for place in places]
         rows = np.ascontiguousarray(X.to_numpy(dtype=np.result_type(*plain)))
+        columns = None
     else:
-        cells = [_numbers_of_column(column) for column in _columns_of(X)]
+        columns = _columns_of(X)
+        columns = columns if places is None else [columns[place] for place in places]
+        cells = [_numbers_of_column(column, allow_missing) for column in columns]
         dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
         rows = np.empty((count_rows(X), len(cells)), dtype=dtype)
         for place, part in enumerate(cells):
             rows[:, place] = part
     if rows.dtype.kind == "f":
-        _check_finite(rows, X)
+        _check_finite(rows, X if columns is None else columns, allow_missing)
     return rows
 
 
-def narrowing_of(X, dtype):
+def narrowing_of(X, dtype, places):
     """A function that rounds rows of `dtype` to the dtypes of the columns of X, in place.
 
-    None if X is no frame, or if all its columns of floats have this dtype.
+    Its rows hold the columns at `places`. None if X is no frame, or if all these columns that hold
+    floats have this dtype.
     """
     if not is_frame(X):
         return None
     narrow = {}
-    plain = _plain_dtypes(X)
-    for place, own in enumerate(map(_dtype_of, _columns_of(X)) if plain is None else plain):
+    plain = _plain_dtypes(X) or list(map(_dtype_of, _columns_of(X)))
+    for place, own in enumerate(plain[place] for place in places):
         if own.kind == "f" and own.itemsize < dtype.itemsize:
             narrow.setdefault(own, []).append(place)
 
@@ -106,17 +133,19 @@ def narrowing_of(X, dtype):
     return round_cells if narrow else None
 
 
-def like(rows, original, before, moved):
+def like(rows, original, before, moved, places=None):
     """`rows` in the container of `original`, from which `check_rows` has made the rows `before`.
 
     What did not change comes back as it was. `moved` says which rows changed; None: they are
     compared. An array keeps its dtype if no row changed. A frame keeps its columns, index and
     dtypes. If a cell changed in a column that has no floats, the column becomes float64 in its own
-    way: float64, Float64, double[pyarrow], or Float64 of polars.
+    way: float64, Float64, double[pyarrow], or Float64 of polars. `places` are the positions of the
+    columns of a frame that `rows` and `before` hold; None: all.
     """
     moved = rows_that_differ(rows, before) if moved is None else moved
     if is_frame(original):
-        return _frame_with(rows, original, before)
+        places = range(before.shape[1]) if places is None else places
+        return _frame_with(rows, original, before, places)
     if isinstance(original, np.ndarray) and not moved.any():
         return np.array(original)
     return rows.copy() if np.may_share_memory(rows, before) else rows
@@ -173,6 +202,67 @@ def rows_that_differ(one, two):
     return differ
 
 
+def cells_that_differ(one, two):
+    """The cells that differ between two containers of one kind and shape, in parts.
+
+    A part is a tuple of four arrays of shape (n_cells,): the positions of rows, the positions of
+    columns, and the values in `one` and in `two`. Rows of several axes are flattened in C order. A
+    missing cell equals another; its value is NaN among numbers, and None among others. Frames and
+    arrays of objects come column by column, so that a part has values of one kind. Other arrays
+    come in the order of their rows.
+    """
+    if is_sparse(one):
+        yield _sparse_cells_that_differ(one, two)
+    elif is_frame(one):
+        for place, (own, other) in enumerate(zip(_columns_of(one), _columns_of(two), strict=True)):
+            rows = np.flatnonzero(_columns_differ(own, other))
+            if len(rows):
+                places = np.full(len(rows), place)
+                yield rows, places, _values_at(own, rows), _values_at(other, rows)
+    elif one.dtype.hasobject or two.dtype.hasobject:
+        for place in range(math.prod(one.shape[1:])):
+            own, other = (_flat_column(X, place) for X in (one, two))
+            rows = np.flatnonzero(_cells_differ(own, other))
+            if len(rows):
+                yield (
+                    rows,
+                    np.full(len(rows), place),
+                    _with_none(own[rows]),
+                    _with_none(other[rows]),
+                )
+    else:
+        step = max(1, _PART_CELLS // max(1, math.prod(one.shape[1:])))
+        for start in range(0, len(one), step):
+            own, other = (part[start : start + step] for part in (one, two))
+            own, other = (part.reshape(len(part), -1) for part in (own, other))
+            rows, places = np.nonzero(_cells_differ(own, other))
+            if len(rows):
+                yield start + rows, places, own[rows, places], other[rows, places]
+
+
+def values_of_columns(X, places, rows):
+    """For each of the columns at `places`, an array of its values in some rows (None: in all).
+
+    Columns are counted, and missing cells given, as in `cells_that_differ`.
+    """
+    if is_sparse(X):
+        X = (X.tocsr() if rows is None else X.tocsr()[rows]).tocsc()
+    every = np.arange(X.shape[0])
+    for place in places:
+        if is_frame(X):
+            yield _values_at(_column_at(X, place), every if rows is None else rows)
+        elif is_sparse(X):
+            yield X[:, [place]].toarray()[:, 0]
+        else:
+            values = _flat_column(X, place)[slice(None) if rows is None else rows]
+            yield _with_none(values) if values.dtype.hasobject else values
+
+
+def names_of(X):
+    """The names of a frame's columns, which need not be strings."""
+    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in _columns_of(X)]
+
+
 def count_missing(y):
     """How many labels of y are missing."""
     if is_frame(y):
@@ -183,7 +273,7 @@ def count_missing(y):
         return int(np.sum(y.isna()))
     is_object = isinstance(y, np.ndarray) and y.dtype.hasobject and y.ndim == 1
     if is_object or isinstance(y, (list, tuple)):
-        return sum(label is None or _is_odd(label) for label in y)
+        return sum(map(_is_hole, y))
     return 0
 
 
@@ -199,8 +289,10 @@ def _is_pandas_array(y):
     return hasattr(getattr(y, "dtype", None), "construct_array_type") and hasattr(y, "isna")
 
 
-def _is_odd(label):
+def _is_hole(label):
     """Whether a label is missing: NaN is unequal to itself, and comparing pandas' NA raises."""
+    if label is None:
+        return True
     try:
         return bool(label != label)
     except (TypeError, ValueError):
@@ -214,6 +306,13 @@ def _columns_of(X):
         parts = [X.iloc[:, place] for place in range(X.shape[1])]
         return [nw.from_native(part, series_only=True) for part in parts]
     return list(nw.from_native(X, eager_only=True).iter_columns())
+
+
+def _column_at(X, place):
+    if hasattr(X, "iloc"):
+        return nw.from_native(X.iloc[:, place], series_only=True)
+    frame = nw.from_native(X, eager_only=True)
+    return frame.get_column(frame.columns[place])
 
 
 def _plain_dtypes(X):
@@ -231,7 +330,7 @@ def _dtype_of(column):
     return column.head(0).to_numpy().dtype
 
 
-def _numbers_of_column(column):
+def _numbers_of_column(column, allow_missing):
     name, kind = column.name, getattr(column.to_native(), "dtype", column.dtype)
     if str(kind).startswith("Sparse"):
         raise TypeError(
@@ -239,7 +338,10 @@ def _numbers_of_column(column):
             "attack on labels, which takes X as it is"
         )
     if column.null_count():
-        raise ValueError(f"X must have no missing cells, but column {name!r} contains NaN")
+        if not allow_missing:
+            raise ValueError(f"X must have no missing cells, but column {name!r} contains NaN")
+        if column.dtype.is_numeric():
+            return column.cast(nw.Float64()).to_numpy()
     values = column.to_numpy()
     if values.dtype.kind in "biuf":
         return values
@@ -265,34 +367,40 @@ def _words_for(column, values):
     return "complex numbers" if values.dtype.kind == "c" else None
 
 
-def _check_finite(rows, X):
+def _check_finite(rows, columns, allow_missing):
+    """Raise for infinity and, unless it is allowed, for NaN. `columns` are those of the rows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
+        if np.isfinite(rows.sum()):
             return
-    place = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
-    what = "NaN" if np.isnan(rows[:, place]).any() else "infinity"
-    raise ValueError(f"X must be finite, but column {_columns_of(X)[place].name!r} contains {what}")
+    is_bad = np.isinf(rows) if allow_missing else ~np.isfinite(rows)
+    if not is_bad.any():
+        return
+    place = int(np.flatnonzero(is_bad.any(axis=0))[0])
+    columns = _columns_of(columns) if is_frame(columns) else columns
+    what = "NaN" if np.isnan(rows[is_bad[:, place], place]).any() else "infinity"
+    raise ValueError(f"X must be finite, but column {columns[place].name!r} contains {what}")
 
 
-def _frame_with(rows, original, before):
-    """A copy of a frame in which the cells that changed have their new values."""
-    places = np.flatnonzero((rows != before).any(axis=0))
-    if not len(places):
+def _frame_with(rows, original, before, places):
+    """A copy of a frame in which the cells that changed have their new values.
+
+    `rows` and `before` hold the columns at `places`; a cell that is NaN in both did not change.
+    """
+    own = np.flatnonzero(_cells_differ(rows, before).any(axis=0))
+    if not len(own):
         return copy_of(original)
     plain = _plain_dtypes(original)
     if plain is not None:
         frame = original.copy()
-        if set(plain) == {rows.dtype}:
-            frame.iloc[:, :] = rows
+        if set(plain) == {rows.dtype} and len(places) == len(plain):
+            frame.iloc[:, places] = rows
             return frame
-        for place in places:
-            own = plain[place] if plain[place].kind == "f" else np.float64
-            frame.isetitem(place, rows[:, place].astype(own))
+        for i in own:
+            kept = plain[places[i]] if plain[places[i]].kind == "f" else np.float64
+            frame.isetitem(places[i], rows[:, i].astype(kept))
         return frame
     columns = _columns_of(original)
-    changed = {
-        place: _column_with(rows[:, place], columns[place], before[:, place]) for place in places
-    }
+    changed = {places[i]: _column_with(rows[:, i], columns[places[i]], before[:, i]) for i in own}
     if hasattr(original, "iloc"):
         frame = original.copy()
         for place, column in changed.items():
@@ -305,21 +413,101 @@ def _column_with(cells, column, before):
     """A column of floats in which the cells that changed have their new values."""
     if _dtype_of(column).kind != "f":
         column = column.cast(nw.Float64())
-    own = np.flatnonzero(cells != before)
+    own = np.flatnonzero(_cells_differ(cells, before))
     return column.scatter(own, cells[own].astype(_dtype_of(column)))
 
 
 def _columns_differ(one, two):
     """Which cells differ between two columns, (n,); a missing cell equals another."""
-    holes = [np.asarray(column.is_null().to_numpy(), dtype=bool) for column in (one, two)]
-    differ, full = holes[0] != holes[1], ~(holes[0] | holes[1])
-    differ[full] = _cells_differ(one.to_numpy()[full], two.to_numpy()[full])
+    holes = [_holes_of(column) for column in (one, two)]
+    differ, full = holes[0] != holes[1], np.flatnonzero(~(holes[0] | holes[1]))
+    # Without missing cells, integers stay integers in numpy.
+    one, two = (column if len(full) == len(column) else column[full] for column in (one, two))
+    differ[full] = _cells_differ(one.to_numpy(), two.to_numpy())
     return differ
 
 
+def _holes_of(column):
+    """Which cells of a column are missing, (n,); NaN is."""
+    if column.dtype.is_float():
+        return np.isnan(column.to_numpy())
+    return np.array(column.is_null().to_numpy(), dtype=bool)
+
+
 def _cells_differ(one, two):
+    """Which cells differ between two arrays of one shape; a missing cell equals another."""
+    if one.dtype.hasobject or two.dtype.hasobject:
+        holes = [_holes_of_objects(cells) for cells in (one, two)]
+        differ, full = holes[0] != holes[1], ~(holes[0] | holes[1])
+        differ[full] = one[full] != two[full]
+        return differ
     differ = np.asarray(one != two, dtype=bool)
     return differ & ~(np.asarray(one != one, dtype=bool) & np.asarray(two != two, dtype=bool))
+
+
+def _holes_of_objects(cells):
+    holes = np.fromiter(map(_is_hole, cells.ravel().tolist()), dtype=bool, count=cells.size)
+    return holes.reshape(cells.shape)
+
+
+def _with_none(cells):
+    """Objects, in which None stands for all that is missing."""
+    cells = cells.astype(object)
+    cells[_holes_of_objects(cells)] = None
+    return cells
+
+
+def _flat_column(X, place):
+    """A column of an array whose rows are flattened in C order, as a view."""
+    return X[(slice(None), *np.unravel_index(place, X.shape[1:]))]
+
+
+def _values_at(column, rows):
+    """The values of a column in some rows; a missing one is NaN among numbers, else None."""
+    column = column[rows]
+    holes = _holes_of(column)
+    column = column[np.flatnonzero(~holes)] if holes.any() else column
+    values = column.to_numpy()
+    if values.dtype.kind not in "biuf":
+        # Dates are those of the library, with their time zone.
+        values = np.fromiter(column.to_list(), dtype=object, count=len(column))
+    if not holes.any():
+        return values
+    if values.dtype.kind in "iuf":
+        cells = np.full(len(holes), np.nan, np.result_type(values.dtype, np.float16))
+        cells[~holes] = values
+        with np.errstate(invalid="ignore"):
+            is_exact = (cells[~holes].astype(values.dtype) == values).all()
+        if is_exact:
+            return cells
+    cells = np.full(len(holes), None)
+    cells[~holes] = values
+    return cells
+
+
+def _sparse_cells_that_differ(one, two):
+    """The part of `cells_that_differ` that has all cells of two sparse containers."""
+    n_columns = one.shape[1]
+    found = [_stored_cells(X) for X in (one, two)]
+    keys = np.union1d(found[0][0], found[1][0])
+    values = []
+    for stored, cells in found:
+        values.append(np.zeros(len(keys), dtype=cells.dtype))
+        values[-1][np.searchsorted(keys, stored)] = cells
+    differ = _cells_differ(*values)
+    rows, places = np.divmod(keys[differ], max(1, n_columns))
+    return rows, places, values[0][differ], values[1][differ]
+
+
+def _stored_cells(X):
+    """The positions, counted row by row, and the values of the cells that sparse rows store."""
+    X = X.tocoo()
+    keys = X.row.astype(np.int64) * X.shape[1] + X.col
+    order = np.argsort(keys, kind="stable")
+    keys, first = np.unique(keys[order], return_index=True)
+    # Cells that are stored in several pieces are their sums.
+    cells = X.data[order]
+    return keys, np.add.reduceat(cells, first) if len(keys) else cells
 
 
 def _taken(original, source, labels):

@@ -1,6 +1,7 @@
 """Types that several public signatures share."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import joblib
@@ -14,6 +15,10 @@ Rows = Any
 Classifier = Any
 Seed = int | np.random.RandomState | None
 AnySeed = int | np.random.Generator | np.random.RandomState | None
+# Names, positions, a mask or a function of X that returns one of these; one name or position.
+Columns = ArrayLike | Callable[[Any], Any] | None
+# Numbers, arrays with a value for each column, or "range".
+Clip = tuple[float, float] | tuple[ArrayLike, ArrayLike] | str | None
 Memory = str | os.PathLike[str] | joblib.Memory | None
 
 

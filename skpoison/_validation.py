@@ -129,10 +129,11 @@ def check_inside(X, interval, name):
         )
 
 
-def check_rows(estimator, X, *, reset):
+def check_rows(estimator, X, *, reset, places=None, allow_missing=False):
     """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
 
-    A frame of any library is an array of its columns, which must all hold numbers (`numbers_of`).
+    A frame of any library is an array of its columns, which must all hold numbers (`numbers_of`);
+    with `places`, of the columns at these positions. With `allow_missing`, NaN is allowed too.
     Floats keep their dtype. Booleans and integers become floats of the same values: float32 if they
     have up to 16 bits, else float64. With `reset` the estimator learns `n_features_in_` (the
     product of the trailing axes), `input_shape_` (the trailing axes) and `feature_names_in_`;
@@ -141,8 +142,9 @@ def check_rows(estimator, X, *, reset):
     """
     if is_frame(X):
         note_rows(estimator, X, reset=reset)
-        X = check_array(numbers_of(X), estimator=estimator)
-        return _as_floats(X)
+        X = numbers_of(X, places, allow_missing=allow_missing)
+        X = check_array(X, estimator=estimator, ensure_all_finite="allow-nan")
+        return _as_floats(X, allow_missing)
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
     shape = tuple(X.shape)
@@ -150,15 +152,16 @@ def check_rows(estimator, X, *, reset):
         if not reset and shape[1:] != estimator.input_shape_:
             _raise_shape(estimator, shape[1:])
         X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
-    X = validate_data(estimator, X, reset=reset)
+    is_finite = "allow-nan" if allow_missing else True
+    X = validate_data(estimator, X, reset=reset, ensure_all_finite=is_finite)
     if reset:
         estimator.input_shape_ = shape[1:]
     elif shape[1:] != estimator.input_shape_:
         _raise_shape(estimator, shape[1:])
-    return _as_floats(X).reshape(len(X), *estimator.input_shape_)
+    return _as_floats(X, allow_missing).reshape(len(X), *estimator.input_shape_)
 
 
-def _as_floats(X):
+def _as_floats(X, allow_missing):
     """Rows of numbers in a float dtype that torch takes, and in C order."""
     if X.dtype.kind != "f":
         X = X.astype(np.result_type(X.dtype, np.float32))
@@ -168,7 +171,7 @@ def _as_floats(X):
     dtype = np.float64 if is_wider else X.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
         X = X.astype(dtype, order="C", copy=False)
-    if is_wider and not np.isfinite(X).all():
+    if is_wider and (np.isinf(X) if allow_missing else ~np.isfinite(X)).any():
         raise ValueError("X must have values that float64 can hold, got larger ones")
     return X
 

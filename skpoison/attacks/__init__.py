@@ -1,7 +1,8 @@
 """Attacks on training data, as scikit-learn estimators."""
 
 from ._backdoor import BackdoorPatch
-from ._base import BaseAttack, BaseFeatureAttack
+from ._base import BaseAttack
+from ._base_feature import BaseFeatureAttack
 from ._base_label import BaseLabelAttack
 from ._chained import ChainedAttack
 from ._label_flip import LabelFlip

@@ -183,7 +183,7 @@ class Objective:
         return as_float64(loss.detach()), gradient
 
     def _loss(self, position, part):
-        logits = self.logits(position)
+        logits = self.logits(position, part)
         # A surrogate may take rows of the CPU and compute elsewhere.
         return self.loss(logits, self.codes[part].to(logits.device))
 

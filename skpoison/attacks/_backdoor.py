@@ -6,12 +6,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._frames import like
+from .._frames import is_frame, is_sparse, names_of
 from .._threads import limit_threads
-from .._typing import Classifier, Rows, Seed
-from .._validation import check_labels, check_real, check_rows
+from .._typing import Classifier, Clip, Columns, Rows, Seed
+from .._validation import check_labels, check_real, check_rows, note_rows
 from .._warnings import warn_no_row
 from ._base import BaseAttack
+from ._cells import cells_of, check_clip
 from ._sampler import SamplerMixin
 
 
@@ -26,13 +27,22 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     ----------
     patch : array-like of the shape of a row, or that broadcasts to it, or dict
         The value that the patch gives each feature; NaN where the row keeps its own. A dict (or a
-        Series with an index of names) sets columns of a frame by name.
+        Series with an index of names) sets columns of a frame by name. Only the columns of the
+        patch must hold numbers. It sets missing cells too.
     target : label or None, default=None
         The label that the victim shall predict for rows with the patch; y must have it. None: the
         first of the sorted labels in y or, in `success_rate`, of the victim's `classes_`.
     rate : float, default=0.1
         Share of the rows to change. Exactly round(rate n) rows are drawn from the rows whose label
         is not `target`; if there are fewer of them, all are changed.
+    clip : tuple of (low, high), "range" or None, default=None
+        The box in which the columns of the patch lie and must stay: a value of the patch beyond it
+        becomes the side of the box. Sides are numbers, or arrays with a value for each column of
+        the patch. "range": each column's minimum and maximum among the rows given to `poison` or
+        `stamp`. None: no box.
+    whole : names, positions, mask, callable or None, default=None
+        Which columns of the patch stay at whole numbers: a cell gets the next whole number towards
+        its clean value. None: no column.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows.
 
@@ -92,11 +102,15 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         target: Any = None,
         rate: float = 0.1,
         *,
+        clip: Clip = None,
+        whole: Columns = None,
         random_state: Seed = None,
     ) -> None:
         self.patch = patch
         self.target = target
         self.rate = rate
+        self.clip = clip
+        self.whole = whole
         self.random_state = random_state
 
     def stamp(self, X: ArrayLike) -> Rows:
@@ -113,11 +127,11 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         X_stamped : ndarray of the shape of X, or frame
             A new array, or a new frame of the same library if X is one.
         """
-        is_fitted = hasattr(self, "n_features_in_")
-        seen = self if is_fitted else BaseEstimator()
-        rows = check_rows(seen, X, reset=not is_fitted)
-        stamped = self._stamped(rows, getattr(seen, "feature_names_in_", None))
-        return like(stamped, X, rows, None)
+        if hasattr(self, "n_features_in_"):
+            note_rows(self, X, reset=False)
+        names = getattr(self, "feature_names_in_", ())
+        cells = self._under_patch(BaseEstimator(), X, names)
+        return cells.given_back(self._stamped(cells, self._patch_on(cells, names)), X)[0]
 
     @limit_threads
     def success_rate(self, estimator: Classifier, X: ArrayLike, y: ArrayLike) -> float:
@@ -150,7 +164,16 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
 
     def _check_parameters(self):
         check_real(self.rate, "rate", low=0, high=1)
+        check_clip(self.clip)
         self._values()
+
+    def _rows_of(self, X):
+        if is_sparse(X):
+            return super()._rows_of(X)
+        return self._under_patch(self, X, ())
+
+    def _given_back(self, rows, cells, X):
+        return cells.given_back(rows, X)
 
     def _named(self):
         """The patch as a dict from column names to values; None if it has no names."""
@@ -177,31 +200,57 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
             raise ValueError("`patch` must set a feature, got no value but NaN")
         return values
 
-    def _stamped(self, X, names):
-        patch, named = self._values(), self._named()
+    def _row(self, X, names):
+        """The patch as a whole row, NaN where it sets nothing; `names` are those of an array X."""
+        values, named = self._values(), self._named()
+        shape = X.shape[1:]
         if named is not None:
-            unknown = named.keys() - set(() if names is None else names)
+            names = names_of(X) if is_frame(X) else list(names)
+            unknown = [name for name in named if name not in names]
             if unknown:
                 raise ValueError(
-                    "`patch` must be named by columns of the DataFrame X, got "
-                    f"{sorted(map(str, unknown))}"
+                    f"`patch` must be named by columns of the DataFrame X, got {sorted(unknown)}"
                 )
-            patch = np.array([named.get(name, np.nan) for name in names], dtype=np.float64)
-            patch = patch.reshape(X.shape[1:])
+            values = np.array([named.get(name, np.nan) for name in names], dtype=np.float64)
+            values = values.reshape(shape)
         try:
-            patch = np.broadcast_to(patch, X.shape[1:])
+            return np.broadcast_to(values, shape)
         except ValueError:
             raise ValueError(
-                f"`patch` must broadcast to the shape of a row, {X.shape[1:]}, "
+                f"`patch` must broadcast to the shape of a row, {shape}, "
                 f"got shape {np.shape(self.patch)}"
             ) from None
-        with np.errstate(over="ignore"):
-            values = patch.astype(X.dtype)
-        if np.isinf(values).any():
-            raise ValueError(f"`patch` must have values that {X.dtype} can hold, got larger ones")
-        return np.where(np.isnan(patch), X, values)
 
-    def _poison(self, X, y, random_state):
+    def _under_patch(self, estimator, X, names):
+        """The cells of X under the patch; the estimator learns the shape of X."""
+        if not is_frame(X):
+            X = check_rows(BaseEstimator(), X, reset=True, allow_missing=True)
+        is_set = ~np.isnan(self._row(X, names).ravel())
+        return cells_of(estimator, X, columns=is_set, clip=self.clip, whole=self.whole)
+
+    def _patch_on(self, cells, names):
+        """The value that the patch gives each of the cells of a row."""
+        with np.errstate(over="ignore"):
+            values = self._row(cells.X, names).ravel()[cells.places].astype(cells.rows.dtype)
+        if np.isinf(values).any():
+            raise ValueError(
+                f"`patch` must have values that {cells.rows.dtype} can hold, got larger ones"
+            )
+        return values
+
+    def _stamped(self, cells, patch):
+        """The rows of these cells with the patch."""
+        rows = np.tile(patch, (len(cells), 1))
+        cells.keep_in_box(rows)
+        settle = cells.settling()
+        if settle is not None:
+            clean = cells.rows
+            if cells.missing is not None:
+                clean = np.where(cells.missing, np.trunc(clean), clean)
+            settle(clean, rows)
+        return rows
+
+    def _poison(self, cells, y, random_state):
         self.target_ = self.classes_[0] if self.target is None else self.target
         if np.ndim(self.target_) or not np.any(self.classes_ == self.target_):
             raise ValueError(
@@ -212,8 +261,9 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         size = min(round(self.rate * len(y)), len(candidates))
         if self.rate and not size:
             warn_no_row(self, "rate", self.rate, len(y))
-        rows = random_state.choice(candidates, size=size, replace=False)
-        X_new, y_new = X.copy(), y.copy()
-        X_new[rows] = self._stamped(X[rows], getattr(self, "feature_names_in_", None))
-        y_new[rows] = self.target_
-        return X_new, y_new
+        chosen = random_state.choice(candidates, size=size, replace=False)
+        patch = self._patch_on(cells, ())
+        rows, y_new = np.array(cells.with_missing(cells.rows)), y.copy()
+        rows[chosen] = self._stamped(cells.take(chosen), patch)
+        y_new[chosen] = self.target_
+        return rows, y_new

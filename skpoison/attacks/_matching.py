@@ -5,33 +5,20 @@ from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
 
 from .._threads import limit_threads
-from .._typing import Classifier, Seed
-from .._validation import (
-    check_inside,
-    check_int,
-    check_interval,
-    check_labels,
-    check_rows,
-    encode_labels,
-    without_names,
-)
+from .._typing import Classifier, Clip, Columns, Seed
+from .._validation import check_int, check_labels, encode_labels, without_names
 from .._warnings import warn_caller
 from ._ascent import auto_steps, drop_outward
-from ._base import BaseFeatureAttack
+from ._base_cell import BaseCellAttack
+from ._cells import cells_like
+from ._fitted_surrogate import FittedSurrogate, is_pipeline
 from ._parts import parts_of
 from ._projections import LOWERINGS, PROJECTIONS, factors_of, row_norms, times
-from ._surrogate import (
-    FLAT,
-    device_of,
-    differentiable,
-    fit_surrogate,
-    logits_of,
-    parameters_of,
-)
+from ._surrogate import FLAT, differentiable, parameters_of
 from ._vectors import as_float64, is_on_device, number, quotient, to_host
 
 
-class GradientMatching(BaseFeatureAttack):
+class GradientMatching(BaseCellAttack):
     """A targeted attack on features: make a victim give chosen rows (the targets) chosen labels.
 
     Only training rows that already have a wanted label are perturbed; labels stay as they are. The
@@ -43,8 +30,8 @@ class GradientMatching(BaseFeatureAttack):
     Parameters
     ----------
     surrogate : classifier
-        As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, or
-        ``FrozenEstimator(fitted)``.
+        As for `CleanLabelPGA`: an unfitted `NetClassifier` or linear scikit-learn classifier, a
+        Pipeline that ends in one, or ``FrozenEstimator(fitted)``.
     target : tuple of (array-like of shape (n_targets, ...), array-like of shape (n_targets,))
         The target rows, inside `clip` like X, and the label that the victim should give each. y
         must have these labels.
@@ -57,8 +44,18 @@ class GradientMatching(BaseFeatureAttack):
         a wanted label; if there are fewer of them, all may change.
     max_iter : int, default=100
         Number of steps. Each step computes two gradients of every row that may change.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     batch_size : int, default=4096
         Rows in a gradient computation. It bounds the memory and does not change the result.
     random_state : int, RandomState instance or None, default=None
@@ -76,7 +73,11 @@ class GradientMatching(BaseFeatureAttack):
         The bound in absolute terms, and how much of it was used: the sum of the row norms ("l2,1"),
         or this sum divided by floor(max_fraction n) ("l2,inf").
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -118,7 +119,7 @@ class GradientMatching(BaseFeatureAttack):
     0.0
     """
 
-    tags = BaseFeatureAttack.tags | {
+    tags = BaseCellAttack.tags | {
         "goal": "chosen rows get chosen labels; other rows are predicted as before",
         "knowledge": "training data, the chosen rows, and a surrogate fitted on the training data; "
         "not the fitted victim",
@@ -134,7 +135,10 @@ class GradientMatching(BaseFeatureAttack):
         budget: float = 1.0,
         max_fraction: float = 0.1,
         max_iter: int = 100,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = (0.0, 1.0),
+        columns: Columns = None,
+        scale: str | ArrayLike | None = None,
+        whole: Columns = None,
         batch_size: int = 4096,
         random_state: Seed = None,
     ) -> None:
@@ -142,6 +146,9 @@ class GradientMatching(BaseFeatureAttack):
             norm=norm,
             budget=budget,
             clip=clip,
+            columns=columns,
+            scale=scale,
+            whole=whole,
             max_fraction=max_fraction,
             random_state=random_state,
         )
@@ -189,43 +196,46 @@ class GradientMatching(BaseFeatureAttack):
         check_int(self.batch_size, "batch_size", low=1)
         self._pair()
 
-    def _targets(self, X, y):
-        """The target rows in the dtype of X, and their wanted labels, both checked."""
+    def _targets(self, cells, y):
+        """The cells of the target rows, and their wanted labels, both checked."""
         rows, labels = self._pair()
         try:
             with without_names():
-                rows = check_rows(self, rows, reset=False)
-            labels, _ = check_labels(labels, len(rows), min_classes=1)
-            check_inside(rows, check_interval(self.clip, "clip"), "clip")
+                own = cells_like(cells, self, rows, self.clip)
+            labels, _ = check_labels(labels, len(own), min_classes=1)
+            if own.missing is not None and not is_pipeline(self.surrogate):
+                raise ValueError("X contains NaN, and `surrogate` is no Pipeline that imputes")
         except (TypeError, ValueError) as error:
             raise type(error)(f"`target` must be rows like X and their labels: {error}") from None
         unknown = np.setdiff1d(labels, y)
         if len(unknown):
             raise ValueError(f"`target` must have labels that y has, got {unknown.tolist()}")
-        return rows.astype(X.dtype, copy=False), labels
+        return own, labels
 
-    def _perturb(self, X, y, random_state):
-        rows, labels = self._targets(X, y)
+    def _move(self, cells, y, random_state):
+        targets, labels = self._targets(cells, y)
         candidates = np.flatnonzero(np.isin(y, labels))
-        size = min(self._n_changeable(len(X)), len(candidates))
+        size = min(self._n_changeable(len(cells)), len(candidates))
         chosen = np.sort(random_state.choice(candidates, size=size, replace=False))
-        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
-        wanted = encode_labels(labels, np.asarray(self.surrogate_.classes_), "`surrogate`")
-        device = device_of(self.surrogate_)
-        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
-        logits = logits_of(self.surrogate_, X)
-        slopes = _Slopes(logits, parameters_of(self.surrogate_, logits), self.batch_size)
+        surrogate = FittedSurrogate(self.surrogate, cells, y, random_state)
+        self.surrogate_ = surrogate.estimator
+        classes = np.asarray(self.surrogate_.classes_)
+        wanted = encode_labels(labels, classes, "`surrogate`")
+        parameters = parameters_of(surrogate.model, surrogate.logits)
 
-        def put(values, codes):
-            values = torch.tensor(values, dtype=dtype, device=device)
-            return values, torch.tensor(codes, device=device)
+        def slopes(logits, codes):
+            codes = torch.tensor(codes, device=surrogate.device)
+            return _Slopes(logits, codes, parameters, self.batch_size)
 
-        delta = np.zeros(X.shape, dtype=np.result_type(X.dtype, np.float32))
-        box = self._box(X)
-        with differentiable(self.surrogate_):
-            aim = slopes.total(*put(rows, wanted))
+        delta = np.zeros(cells.rows.shape, dtype=np.result_type(cells.rows.dtype, np.float32))
+        with differentiable(surrogate.model):
+            logits = surrogate.on(targets)
+            aim = slopes(logits, wanted).total(logits.start)
             _check_finite(*to_host(aim.sum()))
-            delta[chosen] = self._match(slopes, aim, *put(X[chosen], codes[chosen]), len(X), box)
+            logits = surrogate.on(cells).take(chosen)
+            own = slopes(logits, surrogate.codes[chosen])
+            box = surrogate.box_of(cells)
+            delta[chosen] = self._match(own, aim, logits.start, len(cells), box)
         if size and self.budget and not self.n_iter_:
             warn_caller(
                 "GradientMatching changed nothing: the gradients of `surrogate` do not depend on "
@@ -234,17 +244,17 @@ class GradientMatching(BaseFeatureAttack):
             )
         return delta
 
-    def _match(self, slopes, aim, rows, codes, n, box):
+    def _match(self, slopes, aim, rows, n, box):
         """The perturbation of the chosen rows, inside budget and box."""
         radius = float(self._radius(n))
         delta = torch.zeros_like(rows)
         self.cosine_curve_, self.n_iter_ = [], 0
         while True:
-            total = slopes.total(rows + delta, codes)
+            total = slopes.total(rows + delta)
             cosine, pull = _cosine(total, aim)
             is_steep = False
             if self.n_iter_ < self.max_iter and radius:
-                gradient = slopes.gradient(rows + delta, codes, pull)
+                gradient = slopes.gradient(rows + delta, pull)
                 if box is not None:
                     gradient = drop_outward(gradient, rows + delta, box)
                 sizes = row_norms(gradient)
@@ -276,29 +286,31 @@ class _Slopes:
     `gradient` differentiates these once more, with respect to the rows.
     """
 
-    def __init__(self, logits, parameters, batch_size):
+    def __init__(self, logits, codes, parameters, batch_size):
         self.logits = logits
+        self.codes = codes
         self.parameters = parameters
         self.batch_size = batch_size
 
-    def _slopes_of(self, rows, codes, **options):
+    def _slopes_of(self, rows, part, **options):
         with torch.enable_grad():
-            logits = self.logits(rows)
-            loss = F.cross_entropy(logits, codes.to(logits.device), reduction="sum")
+            logits = self.logits(rows, part)
+            codes = self.codes[part].to(logits.device)
+            loss = F.cross_entropy(logits, codes, reduction="sum")
             slopes = torch.autograd.grad(
                 loss, self.parameters, allow_unused=True, materialize_grads=True, **options
             )
             return torch.cat([as_float64(slope.reshape(-1)) for slope in slopes])
 
-    def total(self, rows, codes):
+    def total(self, rows):
         """The sum of all rows' gradients, as one vector."""
         zeros = [as_float64(torch.zeros_like(own)).reshape(-1) for own in self.parameters]
         total = torch.cat(zeros)
         for part in parts_of(len(rows), self.batch_size):
-            total = total + self._slopes_of(rows[part], codes[part])
+            total = total + self._slopes_of(rows[part], part)
         return total
 
-    def gradient(self, rows, codes, pull):
+    def gradient(self, rows, pull):
         """The gradient of <total(rows), pull> with respect to the rows.
 
         The total is a sum over the rows, so each part of them can be computed by itself.
@@ -306,7 +318,7 @@ class _Slopes:
         gradient = torch.empty_like(rows)
         for part in parts_of(len(rows), self.batch_size):
             position = rows[part].detach().requires_grad_()
-            slopes = self._slopes_of(position, codes[part], create_graph=True)
+            slopes = self._slopes_of(position, part, create_graph=True)
             (gradient[part],) = torch.autograd.grad(slopes @ pull, position)
         return gradient
 

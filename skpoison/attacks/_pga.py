@@ -3,19 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
-from .._typing import Classifier, Seed
+from .._typing import Classifier, Clip, Columns, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
 from ._ascent import Ascent, DeviceRows, Objective
-from ._base import BaseFeatureAttack
+from ._base_cell import BaseCellAttack
+from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
 from ._losses import LOSSES
 from ._parts import parts_of
-from ._surrogate import FLAT, device_of, differentiable, fit_surrogate, logits_of
+from ._surrogate import FLAT, differentiable
 
 
-class CleanLabelPGA(BaseFeatureAttack):
+class CleanLabelPGA(BaseCellAttack):
     """Regimes A and B: projected gradient ascent on the features; labels stay as they are.
 
     First `surrogate` is fitted on the clean data, which gives its parameters w*. Then the attack
@@ -26,10 +28,11 @@ class CleanLabelPGA(BaseFeatureAttack):
     Parameters
     ----------
     surrogate : classifier
-        An unfitted `NetClassifier` or linear scikit-learn classifier, cloned and fitted here; or
-        ``FrozenEstimator(fitted)`` for a model that is trained already. It need not be the victim:
-        the paper attacks every width with a surrogate of width 100. If its `random_state` is None,
-        it gets a seed from the attack's `random_state`.
+        An unfitted `NetClassifier` or linear scikit-learn classifier, or a Pipeline that ends in
+        one (see Notes), cloned and fitted here; or ``FrozenEstimator(fitted)`` for a model that is
+        trained already. It need not be the victim: the paper attacks every width with a surrogate
+        of width 100. If its `random_state` is None, it gets a seed from the attack's
+        `random_state`. A Pipeline gets X as it is, any other surrogate an array of numbers.
     norm : {"l2,1", "l2,inf"}, default="l2,1"
         Which norm is bounded: the sum of the row norms (regime A) or each row norm (regime B).
     budget : float, default=300.0
@@ -43,8 +46,18 @@ class CleanLabelPGA(BaseFeatureAttack):
         number multiplies the gradient of each row's own loss (the loss is not averaged over rows).
     max_iter : int, default=100
         Number of steps. Each step computes one gradient of every row.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     max_fraction : float, default=1.0
         Share of rows that may change. Below 1 the attack runs twice: first on all rows, then on the
         floor(max_fraction n) rows whose loss rose most. Only these share the whole budget.
@@ -64,7 +77,11 @@ class CleanLabelPGA(BaseFeatureAttack):
     budget_spent_ : float
         The sum of the row norms ("l2,1"), or their mean over the rows that may change ("l2,inf").
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     loss_curve_ : list of float
         Mean attack loss before each step and after the last, ``n_iter_ + 1`` values. If
         `max_fraction` is below 1, the mean is over the rows that may change in the second run.
@@ -96,6 +113,11 @@ class CleanLabelPGA(BaseFeatureAttack):
     gradient is 0 is left alone from then on, unless it has a perturbation that the projection onto
     "l2,1" still lowers.
 
+    The steps of a Pipeline may be `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`,
+    `SimpleImputer`, `OneHotEncoder`, `OrdinalEncoder`, `FunctionTransformer` without a function,
+    `ColumnTransformer`, and Pipelines of these. Columns that a step encodes do not move. Other
+    steps are refused.
+
     A surrogate of another kind needs ``fit``, ``classes_`` and a differentiable method ``logits``:
     it maps a `torch.Tensor` of rows, shaped like those of X, to logits of shape (n, n_classes).
     Rows lie on the surrogate's `device_` if it has this attribute, else on the CPU; the logits may
@@ -119,9 +141,28 @@ class CleanLabelPGA(BaseFeatureAttack):
     (True, True)
     >>> attack.loss_curve_[-1] > attack.loss_curve_[0]
     True
+
+    On a table, half a standard deviation for each row, with the victim's preprocessing:
+
+    >>> import pandas as pd
+    >>> from sklearn.compose import make_column_selector, make_column_transformer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    >>> table = pd.DataFrame({"kind": ["a", "b", "a", "b"], "kg": [900.0, 990.0, 1000.0, 1300.0]})
+    >>> encoding = make_column_transformer(
+    ...     (StandardScaler(), ["kg"]), (OneHotEncoder(), ["kind"])
+    ... )
+    >>> surrogate = make_pipeline(encoding, LogisticRegression())
+    >>> attack = CleanLabelPGA(surrogate, norm="l2,inf", budget=0.5, scale="std", clip=None)
+    >>> attack.poison(table, [0, 0, 1, 1])[0].round()
+      kind      kg
+    0    a   975.0
+    1    b  1065.0
+    2    a   925.0
+    3    b  1225.0
     """
 
-    tags = BaseFeatureAttack.tags | {
+    tags = BaseCellAttack.tags | {
         "goal": "lower accuracy on all clean rows",
         "knowledge": "training data, and a surrogate fitted on them; not the fitted victim",
         "nist_ai_100_2_e2025": "availability poisoning",
@@ -136,7 +177,10 @@ class CleanLabelPGA(BaseFeatureAttack):
         loss: str = "negated",
         step_size: str | float = "auto",
         max_iter: int = 100,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = (0.0, 1.0),
+        columns: Columns = None,
+        scale: str | ArrayLike | None = None,
+        whole: Columns = None,
         max_fraction: float = 1.0,
         batch_size: int = 4096,
         random_state: Seed = None,
@@ -146,6 +190,9 @@ class CleanLabelPGA(BaseFeatureAttack):
             norm=norm,
             budget=budget,
             clip=clip,
+            columns=columns,
+            scale=scale,
+            whole=whole,
             max_fraction=max_fraction,
             random_state=random_state,
         )
@@ -166,72 +213,72 @@ class CleanLabelPGA(BaseFeatureAttack):
         check_int(self.max_iter, "max_iter", low=1)
         check_int(self.batch_size, "batch_size", low=1)
 
-    def _poison(self, X, y, random_state, out=None):
-        if out is None:
-            out, y_new = super()._poison(X, y, random_state)
+    def _poison(self, cells, y, random_state, out=None):
+        if out is None or cells.places is not None or is_pipeline(self.surrogate):
+            rows, y_new = super()._poison(cells, y, random_state, out)
         else:
-            self._write_to(self._check_out(out, X), X, y, random_state)
+            rows = self._write_to(self._check_out(out, cells), cells, y, random_state)
             y_new = y.copy()
-        if self._n_changeable(len(X)) and self.budget_spent_ < 0.99 * self.budget_:
+        if self._n_changeable(len(cells)) and self.budget_spent_ < 0.99 * self.budget_:
             reason = (
                 "The box `clip` or a flat loss may leave no use for more; otherwise raise "
                 "`max_iter`."
             )
             if not self.n_iter_:
                 reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
+            elif self.whole is not None:
+                reason = "Columns in `whole` do not move by less than 1. " + reason
             warn_caller(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
                 ConvergenceWarning,
             )
-        return out, y_new
+        return rows, y_new
 
-    def _write_to(self, out, X, y, random_state):
+    def _write_to(self, out, cells, y, random_state):
         """Attack rows that may not fit into memory: `out` itself holds the growing perturbation."""
-        if X.dtype == np.float16:
+        if out.dtype == np.float16:
             raise ValueError(
                 "`out` must be float32 or float64, got float16: small steps would round to nothing"
             )
-        objective, device = self._fit_objective(X, y, random_state)
+        surrogate = self._fit_surrogate(cells, y, random_state)
         folder = Path(out.filename).parent if getattr(out, "filename", None) else None
         with tempfile.TemporaryFile(dir=folder) as file:
-            scratch = np.memmap(file, dtype=X.dtype, shape=X.shape)
-            rows, delta, scratch = (DeviceRows(values, device) for values in (X, out, scratch))
-            self._ascend(X, objective, rows, delta, scratch)
-        for part in parts_of(len(X)):
-            out[part] += X[part]
-        self._finish(X, out)
+            scratch = np.memmap(file, dtype=out.dtype, shape=out.shape)
+            logits = PlainLogits(surrogate.logits, cells.rows)
+            self._ascend(cells, surrogate, logits, out, scratch)
+        for part in parts_of(len(cells)):
+            out[part] += cells.rows[part]
+        self._finish(cells, out)
+        return out
 
-    def _perturb(self, X, y, random_state):
-        objective, device = self._fit_objective(X, y, random_state)
-        # Half precision is too coarse for the sums and small steps of the ascent.
-        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
-        values = torch.tensor(X, dtype=dtype, device=device)
-        rows, delta, scratch = (
-            DeviceRows(own, device)
-            for own in (values, torch.empty_like(values), torch.empty_like(values))
-        )
-        self._ascend(X, objective, rows, delta, scratch)
-        return delta.values.cpu().numpy()
+    def _move(self, cells, y, random_state):
+        surrogate = self._fit_surrogate(cells, y, random_state)
+        logits = surrogate.on(cells)
+        delta, scratch = torch.empty_like(logits.start), torch.empty_like(logits.start)
+        self._ascend(cells, surrogate, logits, delta, scratch)
+        return delta.cpu().numpy()
 
-    def _ascend(self, X, objective, rows, delta, scratch):
+    def _fit_surrogate(self, cells, y, random_state):
+        surrogate = FittedSurrogate(self.surrogate, cells, y, random_state)
+        self.surrogate_ = surrogate.estimator
+        return surrogate
+
+    def _ascend(self, cells, surrogate, logits, delta, scratch):
         """Write the perturbation into `delta`."""
         ascent = Ascent(
             self.norm,
-            self._radius(len(X)),
-            self._box(X),
-            self._n_changeable(len(X)),
+            self._radius(len(cells)),
+            surrogate.box_of(cells),
+            self._n_changeable(len(cells)),
             step_size=self.step_size,
             max_iter=self.max_iter,
             batch_size=self.batch_size,
             verbose=self.verbose,
         )
-        with differentiable(self.surrogate_):
-            ascent.run(objective, rows, delta, scratch)
+        codes = torch.tensor(surrogate.codes, device=surrogate.device)
+        objective = Objective(logits, LOSSES[self.loss], codes)
+        rows = (DeviceRows(own, surrogate.device) for own in (logits.start, delta, scratch))
+        with differentiable(surrogate.model):
+            ascent.run(objective, *rows)
         self.loss_curve_, self.n_iter_ = ascent.loss_curve_, ascent.n_iter_
-
-    def _fit_objective(self, X, y, random_state):
-        self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
-        device = device_of(self.surrogate_)
-        codes = torch.tensor(codes, device=device)
-        return Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], codes), device

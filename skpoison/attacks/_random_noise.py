@@ -1,11 +1,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Seed
-from ._base import BaseFeatureAttack
+from .._typing import Clip, Columns, Seed
+from ._base_cell import BaseCellAttack
 
 
-class RandomNoise(BaseFeatureAttack):
+class RandomNoise(BaseCellAttack):
     """The control for attacks on features: the same budget, spent in random directions.
 
     Each row moves in a direction drawn uniformly from the sphere, so far that its perturbation has
@@ -17,8 +17,18 @@ class RandomNoise(BaseFeatureAttack):
         Which norm is bounded, as in `CleanLabelPGA`. With "l2,1" all rows get an equal share.
     budget : float, default=300.0
         The corruption rate C ("l2,1") or the radius B ("l2,inf"), as in `CleanLabelPGA`.
-    clip : tuple of (float, float) or None, default=(0.0, 1.0)
-        The box in which X lies and must stay; None: no box.
+    clip : tuple of (low, high), "range" or None, default=(0.0, 1.0)
+        The box in which X lies and must stay, in raw units: numbers, or arrays with a value for
+        each column that may change. "range": each column's own minimum and maximum. None: no box.
+    columns : names, positions, mask, callable or None, default=None
+        The columns that may change; the others, and missing cells, stay as they are. None: the
+        numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
+    scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
+        The unit of each column that may change, in which norms and budgets are measured: its
+        standard deviation or the distance of its quartiles in X, or a given number. A column whose
+        scale is 0 stays. None: the raw unit.
+    whole : as `columns`, default=None
+        Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     norms : array-like of shape (n,), default=None
         The norm of each row's perturbation after clipping, for instance the `perturbation_norms_`
         of an attack. They must keep to `budget`. None: every row gets the same norm.
@@ -30,7 +40,11 @@ class RandomNoise(BaseFeatureAttack):
     budget_, budget_spent_ : float
         The bound in absolute terms, and how much of it was used.
     perturbation_norms_ : ndarray of shape (n,)
-        Euclidean norm of each row's perturbation.
+        Euclidean norm of each row's perturbation, in units of `scale`.
+    columns_ : ndarray of int of shape (k,)
+        Positions of the columns that could change.
+    scale_ : ndarray of shape (k,)
+        The unit of each of them.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     poison_indices_ : ndarray of shape (n_poisoned,)
@@ -57,7 +71,7 @@ class RandomNoise(BaseFeatureAttack):
     True
     """
 
-    tags = BaseFeatureAttack.tags | {
+    tags = BaseCellAttack.tags | {
         "goal": "none: this is a control, which shows what chance does",
         "knowledge": "features; no models",
         "nist_ai_100_2_e2025": "availability poisoning",
@@ -68,25 +82,31 @@ class RandomNoise(BaseFeatureAttack):
         *,
         norm: str = "l2,1",
         budget: float = 300.0,
-        clip: tuple[float, float] | None = (0.0, 1.0),
+        clip: Clip = (0.0, 1.0),
+        columns: Columns = None,
+        scale: str | ArrayLike | None = None,
+        whole: Columns = None,
         norms: ArrayLike | None = None,
         random_state: Seed = None,
     ) -> None:
         self.norm = norm
         self.budget = budget
         self.clip = clip
+        self.columns = columns
+        self.scale = scale
+        self.whole = whole
         self.norms = norms
         self.random_state = random_state
 
-    def _check_data(self, X):
-        super()._check_data(X)
+    def _check_data(self, cells):
+        super()._check_data(cells)
         try:
-            norms = self._target_norms(len(X))
+            norms = self._target_norms(len(cells))
         except (TypeError, ValueError) as error:
             raise ValueError(f"`norms` must be None or numbers: {error}") from None
-        if norms.shape != (len(X),):
+        if norms.shape != (len(cells),):
             raise ValueError(
-                f"`norms` must have one value for each of the {len(X)} rows of X, "
+                f"`norms` must have one value for each of the {len(cells)} rows of X, "
                 f"got shape {norms.shape}"
             )
         bad = ~np.isfinite(norms) | (norms < 0)
@@ -94,9 +114,9 @@ class RandomNoise(BaseFeatureAttack):
             raise ValueError(f"`norms` must be finite and >= 0, got {norms[bad][0]}")
         used = norms.sum() if self.norm == "l2,1" else norms.max()
         # The norms of an attack may exceed its budget by float rounding.
-        if used > self._radius(len(X)) * (1 + 1e-5):
+        if used > self._radius(len(cells)) * (1 + 1e-5):
             raise ValueError(
-                f"`norms` must keep to `budget` = {self.budget} ({self._radius(len(X))} in "
+                f"`norms` must keep to `budget` = {self.budget} ({self._radius(len(cells))} in "
                 f"{self.norm!r}), got {used}"
             )
 
@@ -106,29 +126,37 @@ class RandomNoise(BaseFeatureAttack):
         share = n_rows if self.norm == "l2,1" else 1
         return np.full(n_rows, self._radius(n_rows) / share)
 
-    def _perturb(self, X, y, random_state):
-        flat = X.reshape(len(X), -1).astype(np.float64)
+    def _move(self, cells, y, random_state):
+        flat = cells.in_units().reshape(len(cells), -1).astype(np.float64)
         direction = random_state.standard_normal(flat.shape)
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        target = self._target_norms(len(X))
-        if self.clip is None:
+        if cells.missing is not None:
+            direction[cells.missing] = 0
+        lengths = np.linalg.norm(direction, axis=1, keepdims=True)
+        direction /= np.where(lengths > 0, lengths, 1)
+        target = self._target_norms(len(cells))
+        box = cells.box_in_units()
+        if box is None:
             delta = direction * target[:, np.newaxis]
         else:
-            delta = _move_in_box(flat, direction, target, self._box(X))
+            delta = _move_in_box(flat, direction, target, [np.ravel(side) for side in box])
         delta[target == 0] = 0  # Exactly 0, so that the row does not count as poisoned.
-        return delta.reshape(X.shape)
+        return delta.reshape(cells.rows.shape)
 
 
 def _move_in_box(X, direction, target, box):
     """Move each row along its direction until it has its target norm after clipping."""
     low, high = box
+    # No cell moves farther than its row.
+    farther = 2 * target[:, np.newaxis]
+    low = np.where(np.isinf(low), X - farther, low) if np.isinf(low).any() else low
+    high = np.where(np.isinf(high), X + farther, high) if np.isinf(high).any() else high
     reach = np.linalg.norm(np.where(direction > 0, high - X, X - low), axis=1)
     stuck = reach < target
-    far = np.where(high - X[stuck] > X[stuck] - low, 1.0, -1.0)
-    direction[stuck] = np.abs(direction[stuck]) * far
+    far = np.where(high - X > X - low, 1.0, -1.0)
+    direction[stuck] = np.abs(direction[stuck]) * far[stuck]
     # The clipped norm grows with the distance: bisect it, for all rows at once.
     nearest = np.zeros(len(X))
-    farthest = (high - low) / np.abs(direction).clip(1e-12).min(axis=1)
+    farthest = np.where(direction == 0, 0, (high - low) / np.abs(direction).clip(1e-12)).max(axis=1)
     for _ in range(60):
         middle = (nearest + farthest) / 2
         moved = np.clip(X + direction * middle[:, np.newaxis], low, high) - X

@@ -193,6 +193,9 @@ def _rows_for(surrogate, X):
 
 
 def _check_differentiable(surrogate):
+    while isinstance(surrogate, (FrozenEstimator, Pipeline)):
+        is_frozen = isinstance(surrogate, FrozenEstimator)
+        surrogate = surrogate.estimator if is_frozen else surrogate.steps[-1][1]
     if hasattr(surrogate, "logits"):
         return
     n_classes = len(getattr(surrogate, "classes_", ()))
@@ -209,5 +212,6 @@ def _refuse(surrogate):
     kind = type(inner).__name__
     raise TypeError(
         "`surrogate` must have gradients: a NetClassifier (or a classifier with a method `logits`) "
-        f"or a linear scikit-learn classifier, got {kind}"
+        "or a linear scikit-learn classifier, or a Pipeline that ends in one, "
+        f"got {kind}"
     )

@@ -41,6 +41,7 @@ from ._overrides import replaces
 from ._parameter_checks import check_device, check_dtypes, check_parameters, check_row_shape
 from ._passes import Pass
 from ._random import local_seed
+from ._sgd import make_sgd
 from ._steps import chain_step, check_logits, is_bare_sgd, is_patched, plain_step
 
 _TOGETHER = "`X_val` and `y_val` must be given together, got only one of them"
@@ -877,6 +878,15 @@ class NetClassifier(NeuralNetClassifier):
                 f"{type(self.module_).__name__}"
             )
         check_dtypes(self.module_, self.device)
+        return self
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Make the optimiser, plain SGD without the import of torch's compiler."""
+        if self.optimizer is not torch.optim.SGD:
+            return super().initialize_optimizer(*args, **kwargs)
+        parameters = self.get_all_learnable_params()
+        args, kwargs = self.get_params_for_optimizer("optimizer", parameters)
+        self.optimizer_ = make_sgd(*args, **kwargs)
         return self
 
     def check_data(self, X, y=None):

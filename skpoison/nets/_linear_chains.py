@@ -72,19 +72,33 @@ def _leaves(module, name=""):
         yield from _leaves(child, f"{name}{part}.")
 
 
-def descend(layers, X, labels, rates, n_rows=None):
+def layers_of(chain, parameters):
+    """Return the layers of K nets, as `descend` takes them.
+
+    Parameters
+    ----------
+    chain : list of tuple
+        What `linear_chain_of` returns.
+    parameters : dict of str to Tensor of shape (K, ...)
+        The parameters of all nets, by name.
+    """
+    biases = {b: parameters[b].unsqueeze(-1) for _, b, _ in chain if b is not None}
+    return [(parameters[w], biases.get(b), relu) for w, b, relu in chain]
+
+
+def descend(layers, X, labels, shares, n_rows=None):
     """Take a step of plain SGD in each of K nets, in place.
 
     Parameters
     ----------
-    layers : list of tuple (Tensor (K, out, in), Tensor (K, out) or None, bool)
-        Weights, biases and whether a ReLU follows.
+    layers : list of tuple (Tensor (K, out, in), Tensor (K, out, 1) or None, bool)
+        Weights, biases and whether a ReLU follows, from `layers_of`.
     X : Tensor of shape (K, batch_size, in)
         Rows.
-    labels : Tensor of shape (K, batch_size)
+    labels : Tensor of shape (K, 1, batch_size)
         Indices of their classes.
-    rates : Tensor of shape (K,)
-        Learning rates.
+    shares : Tensor of shape (K, 1, 1)
+        Learning rates, divided by the number of rows that count.
     n_rows : int, default=None
         How many rows of the batch count, the first ones; None: all.
 
@@ -100,25 +114,26 @@ def descend(layers, X, labels, rates, n_rows=None):
         if bias is None:
             units = torch.bmm(weight, units)
         else:
-            units = torch.baddbmm(bias.unsqueeze(-1), weight, units)
+            units = torch.baddbmm(bias, weight, units)
         if is_rectified:
             units.relu_()
     # We multiply the gradient of the logits by -rate. All other gradients are linear in it, so that
     # what we get for each parameter is its whole step, to be added.
-    losses, slope = cross_entropy(units, labels, -rates, n_rows)
+    losses, slope = cross_entropy(units, labels, -shares, shares, n_rows)
     for k in reversed(range(len(layers))):
         weight, bias, _ = layers[k]
         below = torch.bmm(weight.mT, slope) if k else None
         if k and layers[k - 1][2]:
-            below = torch.ops.aten.threshold_backward(below, inputs[k], 0)
+            # In place: another matrix of this size is another trip to memory.
+            torch.ops.aten.threshold_backward.grad_input(below, inputs[k], 0, grad_input=below)
         weight.baddbmm_(slope, inputs[k].mT)
         if bias is not None:
-            bias.add_(slope.sum(-1))
+            bias.add_(slope.sum(-1, keepdim=True))
         slope = below
     return losses
 
 
-def cross_entropy(logits, labels, scale=1.0, n_rows=None):
+def cross_entropy(logits, labels, scale, minus_scale, n_rows=None):
     """Compute the mean cross-entropy of each net, (K,), and its gradient in the logits.
 
     Written out, because autograd's own takes a third longer for a whole step.
@@ -127,27 +142,27 @@ def cross_entropy(logits, labels, scale=1.0, n_rows=None):
     ----------
     logits : Tensor of shape (K, n_classes, batch_size)
         Logits.
-    labels : Tensor of shape (K, batch_size)
+    labels : Tensor of shape (K, 1, batch_size)
         Indices of the classes.
-    scale : float or Tensor of shape (K,), default=1.0
-        What the gradient of each net is multiplied by.
+    scale : Tensor of shape (K, 1, 1) or (1, 1, 1)
+        What the gradient of a row's loss is multiplied by.
+    minus_scale : Tensor of the same shape
+        The same times -1. A caller has one of both anyway.
     n_rows : int, default=None
         How many rows of the batch count, the first ones; None: all.
     """
-    labels = labels.unsqueeze(1)
-    n_rows = labels.shape[2] if n_rows is None else n_rows
-    if not isinstance(scale, torch.Tensor):
-        scale = logits.new_full((1,), scale)  # A CUDA graph cannot hold a copy from the host.
-    scale = scale / n_rows
+    is_padded = n_rows is not None and n_rows < labels.shape[2]
     log_proba = F.log_softmax(logits, dim=1)
-    losses = log_proba.gather(1, labels)[..., :n_rows].mean(dim=(1, 2)).neg_()
-    scale = scale.reshape(-1, 1, 1)
+    losses = log_proba.gather(1, labels)
+    if is_padded:
+        losses = losses[..., :n_rows]
+    losses = losses.mean(dim=(1, 2)).neg_()
     slope = log_proba.exp_().mul_(scale)
     if slope.device.type == "cuda":
         # Made deterministic, `scatter_add_` sorts there, and may wait for the GPU.
         slope.addcmul_(torch.zeros_like(slope).scatter_(1, labels, 1.0), scale, value=-1)
     else:
-        slope.scatter_add_(1, labels, -scale.expand(labels.shape))
-    if n_rows < labels.shape[2]:
+        slope.scatter_add_(1, labels, minus_scale.expand(labels.shape))
+    if is_padded:
         slope[..., n_rows:] = 0
     return losses, slope

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ._linear_chains import descend, have_hooks
+from ._linear_chains import descend, have_hooks, layers_of
 
 _PLAIN_LOSS = nn.CrossEntropyLoss()
 
@@ -91,17 +91,21 @@ def chain_step(module, optimizer, chain, n_classes):
         Takes a batch (X, y), returns a dict with ``loss``; ``y_pred`` is None.
     """
     parameters = {name: p.detach()[None] for name, p in module.named_parameters()}
-    layers = [(parameters[w], parameters.get(b), relu) for w, b, relu in chain]
+    layers = layers_of(chain, parameters)
     weight = layers[-1][0]
     # The shape of an output for as many rows as the last layer has inputs.
     check_logits(weight[0].T, n_classes)
     # Filled on the device: a list would be copied to it.
-    rates = weight.new_full((1,), float(optimizer.param_groups[0]["lr"]))
+    rates = weight.new_full((1, 1, 1), float(optimizer.param_groups[0]["lr"]))
+    shares = {}  # By the number of rows in a batch: in an epoch there are two at most.
     note_step(optimizer)
 
     def step(batch):
         X, y = batch
-        losses = descend(layers, X.reshape(1, len(X), -1), y[None], rates)
+        n_rows = len(y)
+        if n_rows not in shares:
+            shares[n_rows] = rates / n_rows
+        losses = descend(layers, X.reshape(1, n_rows, -1), y.view(1, 1, -1), shares[n_rows])
         return {"loss": losses[0], "y_pred": None}
 
     return step

@@ -25,6 +25,8 @@ class Certificate:
     of : str or None
         For an ensemble that the report has added: the victim whose copies vote. It is another model
         than this victim.
+    covers_rows : bool
+        Whether a change may be of a whole row. If not, it is a flipped label.
     accuracy : dict of int to list of float
         By number of changes, for each fold and repeat: the share of clean rows that are predicted
         right, and stay right under so many changes of the training rows.
@@ -32,6 +34,7 @@ class Certificate:
 
     model: str
     of: str | None
+    covers_rows: bool
     accuracy: dict[int, list[float]]
 
     def mean(self, n_changes):
@@ -65,6 +68,8 @@ def certify(victims, X, y, *, n_train, **study_kw):
         name: Certificate(
             code_of(victim),
             first,
+            # What other victims certify are numbers of flipped labels.
+            isinstance(victim, PartitionEnsemble),
             {
                 int(n): [float(score) for score in by_victim[name].scores["clean"][0]]
                 for n, by_victim in curves.items()

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._frames import plain_labels
+from ..study import changed_cells
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,33 @@ def poisoned_rows(attack, strength_name, strength, X, y, random_state):
 
 
 def cell_changes(X, X_new):
-    """By row that changed: how many cells did, and which one most, from what to what."""
+    """By row that changed: how many cells did, and which one most, from what to what.
+
+    Numbers are compared in units of the standard deviation of what the column held before.
+    """
     if X_new is X:
         return {}
-    before, after = (np.asarray(part).reshape(len(part), -1) for part in (X, X_new))
-    names = [str(name) for name in getattr(X, "columns", range(before.shape[1]))]
-    changed = before != after
+    cells = changed_cells(X, X_new)
+    sizes = np.zeros(len(cells))
+    for places in cells.groupby("column", sort=False).indices.values():
+        clean, poisoned = (cells[name].to_numpy()[places] for name in ("clean", "poisoned"))
+        try:
+            clean, poisoned = clean.astype(float), poisoned.astype(float)
+        except (TypeError, ValueError):
+            continue  # No numbers, and so no distance.
+        sizes[places] = np.abs(poisoned - clean) / (clean.std() or 1.0)
     found = {}
-    for row in np.flatnonzero(changed.any(axis=1)):
-        sizes = np.where(changed[row], np.abs(after[row] - before[row]), 0)
-        most = int(np.argmax(sizes))
-        texts = (f"{float(part[row, most]):.6g}" for part in (before, after))
-        found[int(row)] = (int(changed[row].sum()), names[most], *texts)
+    for row, places in cells.groupby("row").indices.items():
+        most = cells.iloc[places[np.argmax(sizes[places])]]
+        found[int(row)] = (
+            len(places),
+            str(most["column"]),
+            value_text(most["clean"]),
+            value_text(most["poisoned"]),
+        )
     return found
+
+
+def value_text(value):
+    """A cell as text; a number with six digits."""
+    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)

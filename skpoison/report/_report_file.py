@@ -138,7 +138,8 @@ def _certificate(state):
     accuracy = {int(n): _list_of(row, float, "accuracy") for n, row in state["accuracy"].items()}
     _require(isinstance(state["of"], str | None), "of", state["of"])
     _require(isinstance(state["model"], str), "model", state["model"])
-    return Certificate(state["model"], state["of"], accuracy)
+    _require(isinstance(state["covers_rows"], bool), "covers_rows", state["covers_rows"])
+    return Certificate(state["model"], state["of"], state["covers_rows"], accuracy)
 
 
 def _rows(state):

@@ -67,14 +67,21 @@ def robustness_report(
         - "flips at random": `LabelFlip` of labels drawn at random;
         - "flips by loss": `LabelFlip` of the labels whose change surprises a copy of the first
           victim that scores classes most; flips at random are its control;
+        - "noise", where there are columns of numbers: `RandomNoise`, each row in a random
+          direction;
+        - "gradient ascent", where there are columns of numbers: `CleanLabelPGA` on a copy of the
+          first victim that gives gradients, or else on a logistic regression (the report then says
+          "Transferred"); noise of the same size is its control;
         - "patch", for images: `BackdoorPatch` of a small square.
 
         A dict has attacks of your own choice. Each must have a strength.
     strengths : dict of str to array-like of float, default=None
         Strengths >= 0 by name of attack, for those that shall not have the defaults: 5, 10, 20, 30
-        and 40% for flips; 1, 2, 5, 10 and 20% for the patch; for an attack of yours, 5 to 40% if
-        its strength is a rate, and 1/4, 1/2, 1, 2 and 4 times its own budget if it is a budget. The
-        strength 0, clean training, is always there.
+        and 40% for flips; 1/8, 1/4, 1/2, 1 and 2 times the square root of the number of columns for
+        noise and gradient ascent, in standard deviations of the columns; 1, 2, 5, 10 and 20% for
+        the patch; for an attack of yours, 5 to 40% if its strength is a rate, and 1/4, 1/2, 1, 2
+        and 4 times its own budget if it is a budget. The strength 0, clean training, is always
+        there.
     drop : float, default=0.05
         The fall of accuracy whose strength is sought, between 0 and 1: 0.05 means five points.
     cv : int, cross-validation generator or iterable, default=None
@@ -112,7 +119,9 @@ def robustness_report(
 
     Notes
     -----
-    A victim with a method `certify` has its certified accuracy in the report. If there is none, the
+    A victim with a method `certify`, which returns a number of changes for each row, has its
+    certified accuracy in the report: changes of rows for a `PartitionEnsemble`, and flips of labels
+    for all others. If there is none, the
     report adds the one of a `PartitionEnsemble` of copies of the first victim, on clean training
     data. This is another model than the victim: its certificate says nothing of the victim.
 
@@ -140,7 +149,7 @@ def robustness_report(
         raise ValueError(f"`drop` must lie between 0 and 1, got {drop}")
     check_int(n_repeats, "n_repeats", low=1)
     victims = _victims(estimator)
-    tried, facts, left_out = _attacks(attacks, strengths, victims, X, classes)
+    tried, facts, left_out = _attacks(attacks, strengths, victims, X, labels)
     if memory is not None and not isinstance(random_state, (int, np.integer)):
         memory = None
         warn_caller(
@@ -226,10 +235,10 @@ def _victims(estimator):
     return {type(last).__name__: estimator}
 
 
-def _attacks(attacks, strengths, victims, X, classes):
+def _attacks(attacks, strengths, victims, X, labels):
     """The attacks, the words for them, and the reasons for leaving others out, by name."""
     if isinstance(attacks, str) and attacks == "default":
-        chosen, left_out = default_attacks(victims, X, classes)
+        chosen, left_out = default_attacks(victims, X, labels)
         found = check_strengths(strengths, chosen)
         facts = {
             name: one.facts.with_strengths(found.get(name, one.facts.strengths))

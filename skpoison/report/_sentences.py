@@ -158,10 +158,10 @@ def certificate_sentences(report):
         start = f"{name} is right on {percent(one.mean(0))} of clean rows"
         if one.of is not None:
             start = f"Another model, {name}, is right on {percent(one.mean(0))} of clean rows"
-        sentences.append(
-            f"{start}, and stays right on {percent(one.mean(n))} whatever happens to {n} labels "
-            f"or to the features of {n // 2} row."
-        )
+        changes = f"whatever happens to {n} labels"
+        if one.covers_rows:
+            changes += f" or to the features of {n // 2} row"
+        sentences.append(f"{start}, and stays right on {percent(one.mean(n))} {changes}.")
     return sentences
 
 

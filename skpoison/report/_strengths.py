@@ -7,8 +7,14 @@ from .._validation import check_real
 RATES = (0.05, 0.1, 0.2, 0.3, 0.4)
 # Of the attack's own budget.
 BUDGET_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-# In standard deviations: how far each row may move.
-DISTANCES = (0.25, 0.5, 1.0, 2.0, 4.0)
+# In standard deviations of each column.
+MOVES = (0.125, 0.25, 0.5, 1.0, 2.0)
+PATCH_RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def distances(n_columns):
+    """How far rows move that move by `MOVES` in each column, to two digits."""
+    return [float(f"{move * n_columns**0.5:.2g}") for move in MOVES]
 
 
 def check_strengths(strengths, attacks):

@@ -1,6 +1,7 @@
 """Studies of robustness over a capacity parameter, and their displays."""
 
 from ._breaking_point import breaking_point
+from ._changed_cells import changed_cells
 from ._corrected_interval import corrected_interval
 from ._poisoned_classifier import PoisonedClassifier
 from ._results import RobustnessCurve, RobustnessCurves
@@ -10,6 +11,7 @@ from .displays import (
     BudgetHeatmapDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
+    PoisonedRowsDisplay,
     RobustnessCurveDisplay,
 )
 
@@ -18,10 +20,12 @@ __all__ = [
     "ExcessRiskDisplay",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
+    "PoisonedRowsDisplay",
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "RobustnessCurves",
     "breaking_point",
+    "changed_cells",
     "corrected_interval",
     "robustness_curve",
     "validation_curve",

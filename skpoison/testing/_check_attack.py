@@ -41,8 +41,9 @@ def check_attack(
     checks that the caller's data stay unchanged; rows keep number and dtype; labels may be of any
     kind; a budget of 0 changes nothing, not even the order of the rows; equal seeds give equal
     bytes; global random generators stay unchanged; budget and box hold, in single and half
-    precision too; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work; unusable data
-    raise a ValueError; and the attack hurts more than noise.
+    precision too; missing cells and, where the attack has these parameters, `columns`, `scale` and
+    `whole` are respected; clone, pickle, DataFrames, pipelines and `PoisonedClassifier` work;
+    unusable data raise a ValueError; and the attack hurts more than noise.
 
     Parameters
     ----------
@@ -142,6 +143,20 @@ class Case:
     def require(self, condition, rule, got):
         if not condition:
             raise AssertionError(f"{type(self.attack).__name__} must {rule}, but {got}")
+
+    def require_within_budget(self, norms, where, params=None):
+        """Require that row norms keep the budget, where the attack has one of ours."""
+        params = self.attack.get_params(deep=False) if params is None else params
+        if "budget" not in params or params.get("norm") not in ("l2,1", "l2,inf"):
+            return
+        total = params["norm"] == "l2,1"
+        limit = params["budget"] * (np.sqrt(len(norms)) if total else 1.0)
+        spent = norms.sum() if total else norms.max()
+        self.require(
+            spent <= limit * (1 + 1e-6),
+            f"stay within `budget` = {params['budget']} ({limit:.8g} in {params['norm']!r})",
+            f"spent {spent:.8g}{where}",
+        )
 
     def require_equal(self, first, second, rule, got):
         first, second = np.asarray(first), np.asarray(second)

@@ -111,9 +111,11 @@ def check_budget(case):
         return
     scales = (1, 255) if 0 <= case.X.min() and case.X.max() <= 1 else (1,)
     for scale in scales:
-        changes = {"budget": params["budget"] * scale}
-        if params.get("clip") is not None:
-            changes["clip"] = tuple(side * scale for side in params["clip"])
+        changes = {}
+        if not isinstance(params.get("scale"), str):
+            changes["budget"] = params["budget"] * scale
+        if not isinstance(params.get("clip"), (str, type(None))):
+            changes["clip"] = tuple(np.multiply(side, scale) for side in params["clip"])
         for dtype in (np.float32, np.float16):
             if np.abs(case.X).max() <= np.finfo(dtype).max:
                 X = (case.X * scale).astype(dtype)
@@ -124,22 +126,20 @@ def _check_budget(case, X, attack):
     X_new, y_new = attack.poison(X, case.y)
     n, params = len(X), attack.get_params(deep=False)
     where = f" on {X.dtype} rows from {X.min():g} to {X.max():g}"
-    norms = row_norms(X_new.astype(np.float64) - X)
-    if "budget" in params and params.get("norm") in ("l2,1", "l2,inf"):
-        total = params["norm"] == "l2,1"
-        limit = params["budget"] * (np.sqrt(n) if total else 1.0)
-        spent = norms.sum() if total else norms.max()
+    delta = X_new.astype(np.float64) - X
+    if params.get("scale") is not None:
+        delta = _moving_columns(delta, attack) / attack.scale_
+    norms = row_norms(delta)
+    case.require_within_budget(norms, where, params)
+    clip = params.get("clip")
+    if clip is not None:
+        is_range = isinstance(clip, str)
+        low, high = (X.min(axis=0), X.max(axis=0)) if is_range else map(np.asarray, clip)
+        slack = 1e-6 * np.maximum(np.abs(low), np.abs(high))
+        own = _moving_columns(X_new, attack) if np.ndim(low) == 1 and not is_range else X_new
         case.require(
-            spent <= limit * (1 + 1e-6),
-            f"stay within `budget` = {params['budget']} ({limit:.8g} in {params['norm']!r})",
-            f"spent {spent:.8g}{where}",
-        )
-    if params.get("clip") is not None:
-        low, high = params["clip"]
-        slack = 1e-6 * max(abs(low), abs(high))
-        case.require(
-            X_new.min() >= low - slack and X_new.max() <= high + slack,
-            f"keep X inside `clip` = {params['clip']}",
+            (own >= low - slack).all() and (own <= high + slack).all(),
+            f"keep X inside `clip` = {clip}",
             f"reached {X_new.min():.6g} to {X_new.max():.6g}{where}",
         )
     if "max_fraction" in params:
@@ -149,6 +149,11 @@ def _check_budget(case, X, attack):
     if params.get("sampling") == "exact":
         flips, wanted = int((y_new != case.y).sum()), round(params["rate"] * n)
         case.require(flips == wanted, f"flip exactly {wanted} labels", f"flipped {flips}{where}")
+
+
+def _moving_columns(X, attack):
+    """The columns of X that an attack with `columns` could change, (n, k)."""
+    return X.reshape(len(X), -1)[:, getattr(attack, "columns_", slice(None))]
 
 
 def check_idle(case):
@@ -178,9 +183,9 @@ def check_labels_of_any_kind(case):
 
 
 def check_refusals(case):
-    """NaN in X, or one label too few, raises a ValueError and leaves the attack unfitted.
+    """One label too few raises a ValueError and leaves the attack unfitted; so may NaN in X.
 
-    An attack on labels that returns X itself may take NaN.
+    An attack that takes NaN leaves it where it is.
     """
     X_bad = case.X.astype(np.float64)
     X_bad[0].flat[0] = np.nan
@@ -193,8 +198,42 @@ def check_refusals(case):
                 not hasattr(attack, "poison_indices_"), f"stay unfitted after {what}", "did not"
             )
         else:
-            is_unread = X is X_bad and X_new is X
-            case.require(is_unread, f"refuse {what} with a ValueError", "took it")
+            case.require(X is X_bad, f"refuse {what} with a ValueError", "took it")
+            own = np.isnan(np.asarray(X_new))
+            case.require_equal(
+                own, np.isnan(X_bad), "leave missing cells, and no others, missing", "did not"
+            )
+
+
+def check_columns(case):
+    """`columns`, `scale`, `clip` and `whole` say which cells change, how far, and to which values.
+
+    The check is for attacks that have these parameters of `BaseFeatureAttack`.
+    """
+    if not {"columns", "scale", "clip", "whole"} <= case.attack.get_params(deep=False).keys():
+        return
+    rows = case.X.reshape(len(case.X), -1).astype(np.float64)
+    spread = rows.std(axis=0)
+    chosen = np.flatnonzero(spread)[::2]
+
+    def moved(X=case.X, **params):
+        X_new, _ = case.fresh(X, case.y, columns=chosen, **params).poison(X, case.y)
+        return X_new.reshape(len(rows), -1) - X.reshape(len(rows), -1)
+
+    held = np.setdiff1d(np.arange(rows.shape[1]), chosen)
+    for scale in (None, "std"):
+        delta = moved(scale=scale, clip="range")
+        rule = f"change only cells in `columns` with scale={scale!r}"
+        case.require(not delta[:, held].any(), rule, "changed others")
+        norms = row_norms(delta[:, chosen] / (1 if scale is None else spread[chosen]))
+        case.require_within_budget(norms, f" in units of scale={scale!r}")
+        new, slack = rows + delta, 1e-6 * np.abs(rows).max()
+        is_inside = (new >= rows.min(axis=0) - slack) & (new <= rows.max(axis=0) + slack)
+        case.require(is_inside.all(), "keep each column in its range with clip='range'", "left it")
+    whole = np.rint(8 * case.X.astype(np.float64))
+    chosen = np.flatnonzero(whole.reshape(len(rows), -1).std(axis=0))[::2]
+    delta = moved(whole, whole=chosen, clip="range")
+    case.require_equal(delta, np.trunc(delta), "keep whole numbers whole with `whole`", "did not")
 
 
 def check_routes(case):
@@ -279,13 +318,17 @@ def check_effective(case):
     drops, ratios = [], []
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(case.X, case.y):
         X, y = case.X[train], case.y[train]
-        X_new, y_new = case.fresh().poison(X, y)
+        attack = case.fresh()
+        X_new, y_new = attack.poison(X, y)
         control = X
-        norms = row_norms(X_new.astype(np.float64) - X)
+        delta, params = X_new.astype(np.float64) - X, case.attack.get_params(deep=False)
+        own = {name: params.get(name) for name in ("clip", "columns", "scale")}
+        if own["scale"] is not None:
+            delta = _moving_columns(delta, attack) / attack.scale_
+        norms = row_norms(delta)
         if norms.any() and np.array_equal(y_new, y):
-            clip = case.attack.get_params(deep=False).get("clip")
             noise = RandomNoise(
-                norm="l2,inf", budget=norms.max(), norms=norms, clip=clip, random_state=0
+                norm="l2,inf", budget=norms.max(), norms=norms, random_state=0, **own
             )
             control, _ = noise.poison(X, y)
         victim = seed_estimator(clone(case.victim), 0, overwrite=False)
@@ -312,5 +355,6 @@ ALWAYS = (
     check_budget,
     check_labels_of_any_kind,
     check_refusals,
+    check_columns,
     check_routes,
 )

@@ -130,10 +130,14 @@ for name, make, values, options in [
 for name, make in {"pga": pga, "noise": noise, "match": match}.items():
     for error, words, values in [
         (ValueError, "`clip` must have low < high, got ", [(1, 0), (0, 0), [1.0, -1.0]]),
-        (ValueError, "`clip` must be None or a pair .low, high., got ", [3, True, (0,), (0, 1, 2)]),
+        (
+            ValueError,
+            "`clip` must be None, 'range' or a pair .low, high., got ",
+            [3, True, (0,), (0, 1, 2), "01", "std"],
+        ),
         (ValueError, r"`clip\[1\]` must be finite, got", [(0, NAN), (0, INF)]),
         (ValueError, r"`clip\[0\]` must be finite, got -inf", [(-INF, 1)]),
-        (TypeError, r"`clip\[0\]` must be a real number, got", [(None, 1), "01", (True, 2)]),
+        (TypeError, r"`clip\[0\]` must be a real number, got", [(None, 1), (True, 2)]),
         (ValueError, r"X must lie inside `clip` = .*, got values from 0.00", [(0.2, 0.8), (2, 3)]),
     ]:
         refuse_each(f"{name}.clip", lambda v, m=make: m(clip=v).fit(X, Y), values, error, words)
@@ -157,8 +161,18 @@ ATTACKS = {
     "backdoor": backdoor,
     "chain": lambda: ChainedAttack([flip()]),
 }
+# Missing cells stay missing, and text stays where it is; a surrogate may take neither.
+HOLES = ("NaN", "images with NaN", "frame with NA")
+BAD_CELLS = {what: case for what, case in BAD_X.items() if what not in HOLES}
+BAD_X_OF = {
+    **dict.fromkeys(("flip", "chosen", "chain"), UNREAD_X),
+    "noise": {what: case for what, case in BAD_CELLS.items() if what != "frame of words"},
+    "backdoor": BAD_CELLS,
+    # Its targets are no images.
+    "match": {what: case for what, case in BAD_X.items() if what != "images with NaN"},
+}
 for name, make in ATTACKS.items():
-    bad_x = UNREAD_X if name in ("flip", "chosen", "chain") else BAD_X
+    bad_x = BAD_X_OF.get(name, BAD_X)
     TABLE.refuse_bad_data(name, lambda X, y, m=make: m().poison(X, y), bad_x=bad_x)
 TABLE.refuse_bad_data("pga.fit_transform", lambda X, y: pga().fit_transform(X, y))
 TABLE.refuse_bad_data("flip.fit_resample", lambda X, y: flip().fit_resample(X, y), bad_x=UNREAD_X)
@@ -200,7 +214,7 @@ for name, surrogate in {
     "kernel": SVC(),
     "one against one": SVC(kernel="linear"),
     "regressor": LinearRegression(),
-    "pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
+    "pipeline": make_pipeline(StandardScaler(), DecisionTreeClassifier()),
     "search": GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2),
     "transformer": StandardScaler(),
     "attack": LabelFlip(random_state=0),
@@ -210,7 +224,7 @@ for name, surrogate in {
         f"surrogate: {name}",
         lambda s=surrogate: pga(s).fit(X, Y),
         TypeError,
-        r"`surrogate` must have gradients: a NetClassifier .* or a linear .* classifier, got \w+$",
+        r"`surrogate` must have gradients: a NetClassifier .* or a linear .* in one, got \w+$",
     )
 for surrogate in (None, "lr", 3, LogisticRegression, NetClassifier, MLP, INSTANCE):
     refuse(
@@ -444,7 +458,7 @@ for value in (7, "a", [0], (0, 1)):
         ValueError,
         r"`target` must be a label that y has \(\[0, 1, 2, 3\]\), got ",
     )
-for what in ("NaN", "no rows", "one axis", "sparse array", "words"):
+for what in ("no rows", "one axis", "sparse array", "words"):
     value, error, words = BAD_X[what]
     refuse(f"backdoor.stamp: X {what}", lambda v=value: backdoor().stamp(v), error, words)
 refuse(

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from skpoison import MLP, GradientMatching, NetClassifier, RandomNoise, robustness_curve
+from skpoison.attacks._fitted_surrogate import PlainLogits
 from skpoison.attacks._matching import _cosine, _Slopes
 from skpoison.attacks._surrogate import logits_of, parameters_of
 
@@ -25,6 +26,10 @@ def target_of(digits, index=0):
     return X[index : index + 1], [(y[index] + 3) % 10]
 
 
+def slopes_of(model, logits, codes, batch_size):
+    return _Slopes(PlainLogits(logits, None), codes, parameters_of(model, logits), batch_size)
+
+
 @pytest.mark.parametrize("kind", ["linear", "two classes", "net"])
 def test_gradient_is_that_of_the_cosine(kind, digits):
     # Fails if the derivative of the cosine, or of the parameters' gradient, is wrong.
@@ -37,18 +42,17 @@ def test_gradient_is_that_of_the_cosine(kind, digits):
     if kind == "net":
         model.module_.double()
     logits = logits_of(model, X)
-    slopes = _Slopes(logits, parameters_of(model, logits), batch_size=3)
     codes = torch.tensor(y)
     rows = torch.tensor(X[:8], dtype=torch.float64)
-    aim = slopes.total(torch.tensor(X[20:22], dtype=torch.float64), (codes[20:22] + 1) % 2)
-    _, pull = _cosine(slopes.total(rows, codes[:8]), aim)
-    gradient = slopes.gradient(rows, codes[:8], pull)
+    slopes = slopes_of(model, logits, codes[:8], batch_size=3)
+    targets = slopes_of(model, logits, (codes[20:22] + 1) % 2, batch_size=3)
+    aim = targets.total(torch.tensor(X[20:22], dtype=torch.float64))
+    _, pull = _cosine(slopes.total(rows), aim)
+    gradient = slopes.gradient(rows, pull)
     rng = np.random.default_rng(0)
     for _ in range(5):
         step = torch.tensor(rng.standard_normal(rows.shape)) * 1e-6
-        ahead, behind = (
-            _cosine(slopes.total(rows + sign * step, codes[:8]), aim)[0] for sign in (1, -1)
-        )
+        ahead, behind = (_cosine(slopes.total(rows + sign * step), aim)[0] for sign in (1, -1))
         expected = float((gradient * step).sum())
         assert (ahead - behind) / 2 == pytest.approx(expected, rel=1e-3, abs=1e-13)
 
@@ -97,11 +101,11 @@ def test_the_gradients_are_matched_inside_the_box(norm, digits, surrogate):
     changed = attack.fit(X, y).poison_indices_
     model = surrogate.estimator
     logits = logits_of(surrogate, X)
-    slopes = _Slopes(logits, parameters_of(surrogate, logits), batch_size=4096)
 
     def total(rows, labels):
         codes = torch.tensor(np.searchsorted(model.classes_, labels))
-        return slopes.total(torch.tensor(rows, dtype=torch.float64), codes)
+        slopes = slopes_of(surrogate, logits, codes, batch_size=4096)
+        return slopes.total(torch.tensor(rows, dtype=torch.float64))
 
     poisoned, _ = attack.poison(X, y)
     cosine, _ = _cosine(total(poisoned[changed], y[changed]), total(*target_of(digits)))

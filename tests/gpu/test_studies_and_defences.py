@@ -11,7 +11,9 @@ from sklearn.frozen import FrozenEstimator
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     CleanLabelPGA,
+    DeepKNN,
     GradientMatching,
     LabelFlip,
     Linear,
@@ -19,6 +21,7 @@ from skpoison import (
     NetClassifier,
     PartitionEnsemble,
     PoisonedClassifier,
+    SpectralSignatures,
     fit_many,
     robustness_curve,
 )
@@ -111,6 +114,17 @@ def test_loss_trimming_agrees(rows):
     assert gpu.estimator_.device_.type == "cuda"
     assert len(np.setxor1d(gpu.kept_indices_, cpu.kept_indices_)) <= 2
     np.testing.assert_allclose(gpu.predict_proba(X), cpu.predict_proba(X), atol=0.05)
+
+
+@pytest.mark.parametrize("kind", [SpectralSignatures, ActivationClustering, DeepKNN])
+def test_filters_agree(rows, kind):
+    # Fails if activations stay on the device, or if rows are not put there.
+    X, y = rows
+    gpu, cpu = on_both(lambda device: kind(net(device), random_state=0).fit(X, y))
+    assert gpu.estimator_.device_.type == "cuda"
+    assert np.mean(gpu.flagged_ == cpu.flagged_) > 0.9
+    if kind is SpectralSignatures:
+        np.testing.assert_allclose(gpu.scores_, cpu.scores_, rtol=0.01, atol=1e-4)
 
 
 def test_partition_ensemble_agrees(rows):

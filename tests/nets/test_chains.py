@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skpoison import MLP, Linear, MnistConvNet, NetClassifier, fit_many
-from skpoison.nets._linear_chains import descend, linear_chain_of
+from skpoison.nets._linear_chains import descend, layers_of, linear_chain_of
 from skpoison.nets.stacks import _rules, _stack
 
 
@@ -46,9 +46,9 @@ def test_a_step_is_the_step_of_autograd(sizes, rectified, biased, n_nets, n_rows
         name: torch.stack([net.get_parameter(name).detach() for net in nets])
         for name, _ in nets[0].named_parameters()
     }
-    layers = [(stacked[w], stacked.get(b), relu) for w, b, relu in chain]
+    shares = (rates / n_rows).view(-1, 1, 1)
     before = X.clone()
-    losses = descend(layers, X, labels, rates)
+    losses = descend(layers_of(chain, stacked), X, labels.unsqueeze(1), shares)
     assert torch.equal(X, before)
     for k, net in enumerate(nets):
         optimizer = torch.optim.SGD(net.parameters(), lr=float(rates[k]))

@@ -18,10 +18,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     CleanLabelPGA,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PoisonedClassifier,
@@ -41,6 +44,8 @@ FITS = {
     "net": NET,
     "trimmed": LossTrimming(LINEAR, n_rounds=1, random_state=0),
     "parts": PartitionEnsemble(LINEAR, 2, random_state=0),
+    "clusters": FilteredClassifier(LINEAR, ActivationClustering(NET, random_state=0)),
+    "vote": FilteredClassifier(LINEAR, NeighbourVote()),
 }
 ATTACKS = {
     "pga": PGA,

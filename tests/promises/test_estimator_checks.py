@@ -3,20 +3,27 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     BackdoorPatch,
     ChainedAttack,
     CleanLabelPGA,
+    DeepKNN,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
+    SmoothedLabelClassifier,
+    SpectralSignatures,
 )
 
 POISONS = (
@@ -27,8 +34,8 @@ POISONS = (
 class OfOwnRows(GradientMatching):
     """The checks make data of many shapes and labels: the first row is the target."""
 
-    def _targets(self, X, y):
-        return X[:1], np.setdiff1d(y, y[:1])[:1]
+    def _targets(self, cells, y):
+        return cells.take(slice(1)), np.setdiff1d(y, y[:1])[:1]
 
 
 UNREAD = (
@@ -58,6 +65,7 @@ EXPECTED = {
         "check_set_params": SKORCH,
     },
 }
+FEW_EPOCHS = NetClassifier(MLP, module__width=4, max_epochs=2, batch_size=16)
 ESTIMATORS = [
     CleanLabelPGA(LogisticRegression(), clip=None),
     RandomNoise(clip=None),
@@ -71,6 +79,13 @@ ESTIMATORS = [
     NetClassifier(MLP, max_epochs=30, batch_size=16, random_state=0),
     PartitionEnsemble(LogisticRegression(), n_partitions=5),
     LossTrimming(LogisticRegression()),
+    SpectralSignatures(FEW_EPOCHS),
+    ActivationClustering(FEW_EPOCHS),
+    DeepKNN(FEW_EPOCHS),
+    NeighbourVote(),
+    NeighbourVote(transformer=StandardScaler()),
+    FilteredClassifier(LogisticRegression(), NeighbourVote()),
+    SmoothedLabelClassifier(),
 ]
 
 

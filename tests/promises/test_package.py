@@ -257,7 +257,7 @@ SKORCH_HOOKS = {
     f"NetClassifier.{name}"
     for name in (
         *("check_data", "device", "get_iterator", "get_loss", "get_params", "get_split_datasets"),
-        *("initialize", "initialize_module", "notify", "run_single_epoch"),
+        *("initialize", "initialize_module", "initialize_optimizer", "notify", "run_single_epoch"),
     )
 }
 

@@ -13,17 +13,22 @@ from sklearn.linear_model import LogisticRegression
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     BackdoorPatch,
     BaseFeatureAttack,
     ChainedAttack,
     CleanLabelPGA,
+    DeepKNN,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PoisonedClassifier,
     RandomNoise,
+    SpectralSignatures,
     project_l2inf,
     project_l21,
 )
@@ -252,6 +257,11 @@ ESTIMATORS = {
     "clean": PoisonedClassifier(NET),
     "partitions": PartitionEnsemble(NET, 3, random_state=0),
     "trimming": LossTrimming(NET, 0.1, 1, random_state=0),
+    "spectral": SpectralSignatures(NET, random_state=0),
+    "clustering": ActivationClustering(NET, random_state=0),
+    "deep": DeepKNN(NET, random_state=0),
+    "vote": NeighbourVote(),
+    "filtered": FilteredClassifier(NET, NeighbourVote(), random_state=0),
 }
 
 
@@ -278,8 +288,10 @@ def test_pickling_and_cloning_round_trips(name, digits):
     ):
         np.testing.assert_equal(settings_of(copied), before)
     again = pickle.loads(pickle.dumps(fitted))
-    method = "predict_proba" if hasattr(fitted, "predict_proba") else None
-    if method is None:
+    if hasattr(fitted, "flag"):
+        np.testing.assert_array_equal(again.scores_, fitted.scores_)
+        np.testing.assert_array_equal(again.flag(X, y), clone(estimator).flag(X, y))
+    elif not hasattr(fitted, "predict_proba"):
         np.testing.assert_array_equal(again.poison_indices_, fitted.poison_indices_)
         np.testing.assert_array_equal(again.poison(X, y)[1], clone(estimator).poison(X, y)[1])
     else:

@@ -24,19 +24,26 @@ from skorch.dataset import Dataset
 
 from skpoison import (
     MLP,
+    ActivationClustering,
     BackdoorPatch,
     BaseLabelAttack,
     ChainedAttack,
     CleanLabelPGA,
+    DeepKNN,
+    FilteredClassifier,
     GradientMatching,
     LabelFlip,
     LossTrimming,
+    NeighbourVote,
     NetClassifier,
     PartitionEnsemble,
     PerturbationNormDisplay,
     PoisonedClassifier,
+    PoisonedRowsDisplay,
     RandomNoise,
     RobustnessCurveDisplay,
+    SpectralSignatures,
+    changed_cells,
     fit_many,
     project_l2inf,
     project_l21,
@@ -260,6 +267,16 @@ def norms_plotted(X, y):
     plotted(PerturbationNormDisplay.from_estimator(NOISE, X, y))
 
 
+def rows_plotted(X, y):
+    display = PoisonedRowsDisplay.from_estimator(NOISE, X, y, n_rows=2, n_columns=2)
+    plotted(display)
+    return display.clean, display.poisoned
+
+
+def cells_listed(X, y):
+    changed_cells(X, NOISE.poison(X, y)[0])
+
+
 def study_plotted(X, y):
     kwargs = {"attacks": {"flips": FLIP}, "param_name": "lr", "param_range": [0.1], "cv": 2}
     plotted(RobustnessCurveDisplay.from_estimator(net(), X, y, random_state=0, **kwargs))
@@ -330,6 +347,18 @@ CALLS = {
         )
         for method in ("predict", "predict_proba")
     },
+    **{
+        f"{type(chooser).__name__}.fit_resample": attack_call(chooser, "fit_resample")
+        for chooser in (
+            SpectralSignatures(net(Writing), random_state=0),
+            ActivationClustering(net(Writing), random_state=0),
+            DeepKNN(net(Writing), random_state=0),
+            NeighbourVote(),
+        )
+    },
+    "FilteredClassifier": defended(
+        FilteredClassifier(net(Writing), NeighbourVote(), random_state=0), "predict_proba"
+    ),
     "study of folds": study(),
     "study of the data set": study(poison="dataset"),
     "study with a test set": study(with_test=True),
@@ -339,7 +368,9 @@ CALLS = {
     "study, one by one": study(fused=False),
     "validation_curve": curve_of_values,
     "PerturbationNormDisplay": norms_plotted,
+    "PoisonedRowsDisplay": rows_plotted,
     "RobustnessCurveDisplay": study_plotted,
+    "changed_cells": cells_listed,
     "fit_many": together,
 }
 

@@ -31,6 +31,7 @@ def trees():
 def report(trees, wine):
     """A report of both victims under the default attacks."""
     strengths = {"flips at random": [0.2, 0.4], "flips by loss": [0.4]}
+    strengths |= {"noise": [4.0], "gradient ascent": [4.0]}
     found = robustness_report(trees, *wine, strengths=strengths, cv=3, random_state=0)
     plt.close("all")
     return found

@@ -148,7 +148,7 @@ def test_stopped_and_started_again_it_writes_the_same_file(folder, capsys, monke
     before = len(n_fits)
     assert report(*arguments) == 0
     assert pages_without_times(folder) == expected
-    whole = 2 * 2 * 11 + 2  # Victims x folds x (clean + 2 attacks x 5 strengths), certificates.
+    whole = 2 * 2 * 21 + 2  # Victims x folds x (clean + 4 attacks x 5 strengths), certificates.
     assert len(n_fits) - before == whole - 9  # Nine fits are not done again.
 
 

@@ -4,11 +4,13 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from makers import NoPoison, net
@@ -16,7 +18,9 @@ from skpoison import (
     BaseLabelAttack,
     LabelFlip,
     PartitionEnsemble,
+    RandomNoise,
     RobustnessReport,
+    SmoothedLabelClassifier,
     breaking_point,
     robustness_curve,
     robustness_report,
@@ -47,9 +51,7 @@ def small(estimator=None, X=None, y=None, **kwargs):
     y = np.arange(60) % 2 if y is None else y
     X = X + 2 * y[:, np.newaxis] if X.ndim == 2 else X
     estimator = DecisionTreeClassifier(max_depth=2) if estimator is None else estimator
-    kwargs = {"cv": 2, "random_state": 0, "strengths": {"flips at random": [0.4]}, **kwargs}
-    if "attacks" not in kwargs:
-        kwargs["strengths"] = {**kwargs["strengths"], "flips by loss": [0.4]}
+    kwargs = {"cv": 2, "random_state": 0, **kwargs}
     return robustness_report(estimator, X, y, **kwargs)
 
 
@@ -76,8 +78,8 @@ def test_scores_are_those_of_the_study(report, trees, wine):
 
 def test_frame_has_a_row_for_each_fit(report):
     frame = report.to_frame()
-    # 2 victims x 3 folds x (3 strengths of one attack and 2 of the other).
-    assert len(frame) == 2 * 3 * 5
+    # 2 victims x 3 folds x (3 strengths of one attack and 2 of the others).
+    assert len(frame) == 2 * 3 * 9
     assert not frame.duplicated(["victim", "attack", "strength", "split", "repeat"]).any()
     means = frame.groupby(["attack", "victim", "strength"])["accuracy"].mean()
     for attack in report.attacks:
@@ -158,6 +160,49 @@ def test_poisoned_rows_are_those_of_the_attack(report, wine):
     assert not frame["cells"].any()
 
 
+def test_moved_cells_are_those_of_the_attack(report, wine):
+    X, y = wine
+    frame = report.poisoned_rows("noise")
+    attack = RandomNoise(norm="l2,inf", scale="std", clip="range", budget=4.0, random_state=0)
+    X_new, _ = attack.poison(X, y)
+    assert frame["row"].tolist() == attack.poison_indices_.tolist()
+    assert (frame["label"] == frame["new_label"]).all()
+    row = frame.iloc[5]
+    assert row["cells"] == (X_new.iloc[row["row"]] != X.iloc[row["row"]]).sum()
+    moves = ((X_new - X).abs() / X.std(ddof=0)).iloc[row["row"]]
+    assert moves[row["column"]] > 0.9 * moves.max()
+    cells = [part.iloc[row["row"]][row["column"]] for part in (X, X_new)]
+    assert [row["before"], row["after"]] == [f"{cell:.6g}" for cell in cells]
+
+
+def test_gradients_are_those_of_a_victim_if_it_has_them(report):
+    linear = make_pipeline(StandardScaler(), LogisticRegression())
+    one = {"flips at random": [0.4], "flips by loss": [0.4], "noise": [1.0]}
+    found = small({"tree": DecisionTreeClassifier(max_depth=2), "linear": linear},
+                  strengths={**one, "gradient ascent": [1.0]})
+    assert "gradients of a copy of 'linear'" in found.attacks["gradient ascent"].note
+    assert "Transferred" in report.attacks["gradient ascent"].note
+
+
+def test_tables_without_numbers_get_no_attacks_on_features():
+    X = pd.DataFrame({"word": ["a", "b", "c"] * 20})
+    victim = make_pipeline(OrdinalEncoder(), DecisionTreeClassifier(max_depth=2))
+    one = {"flips at random": [0.4], "flips by loss": [0.4]}
+    found = robustness_report(victim, X, X["word"] == "a", strengths=one, cv=2, random_state=0)
+    assert list(found.attacks) == list(one)
+    assert "no columns of numbers" in found.left_out["gradient ascent"]
+    assert found.data["columns of text"] == "word"
+
+
+def test_a_certificate_of_labels_says_nothing_of_rows():
+    # Fails if what holds for flips is said of changed features too.
+    one = small(SmoothedLabelClassifier(), attacks={"f": LabelFlip()}, strengths={"f": [0.4]})
+    assert not one.certificates["SmoothedLabelClassifier"].covers_rows
+    (line,) = (line for line in one.answer() if "whatever happens" in line)
+    assert line.endswith("whatever happens to 2 labels.")
+    assert "rows inserted" not in one._repr_html_()
+
+
 def test_certificates_of_own_ensembles_stand_alone():
     # A victim that certifies needs no other ensemble beside it.
     victims = {
@@ -224,8 +269,9 @@ class Picky(Silent):
 
 def test_what_does_not_suit_is_left_out_with_a_reason():
     # Fails if a report dies of an attack or an ensemble that its victim does not allow.
-    found = small(Picky(), attacks="default", strengths={"flips at random": [0.4]})
-    assert list(found.attacks) == ["flips at random"]
+    one = {"flips at random": [0.4], "noise": [1.0], "gradient ascent": [1.0]}
+    found = small(Picky(), strengths=one)
+    assert list(found.attacks) == list(one)
     assert "no victim scores the classes" in found.left_out["flips by loss"]
     assert "images" in found.left_out["patch"]
     assert "too few rows" in found.left_out["certificates of a PartitionEnsemble of Picky"]
@@ -240,7 +286,8 @@ def test_images_get_a_patch_whose_success_is_measured():
         net(max_epochs=2),
         X,
         y,
-        strengths={"flips at random": [0.4], "flips by loss": [0.4], "patch": [0.2]},
+        strengths={"flips at random": [0.4], "flips by loss": [0.4], "noise": [1.0],
+                   "gradient ascent": [1.0], "patch": [0.2]},
         cv=2,
         random_state=0,
     )

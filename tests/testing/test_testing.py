@@ -192,10 +192,10 @@ class ReadsNumbers(Good):
         return X_new, np.where(y == np.sort(y)[0], y, y_new) if y.dtype.kind == "U" else y_new
 
 
-class TakesNaN(Good):
+class FillsNaN(Good):
     def poison(self, X, y):
         _, y_new = super().poison(np.nan_to_num(X), y)
-        return np.array(X), y_new
+        return np.nan_to_num(X), y_new
 
 
 class IsBoth(Good):
@@ -243,7 +243,8 @@ class Overspends(Shrink):
 class RoundsLast(Shrink):
     """Keeps the budget, and then rounds: which only coarse rows show."""
 
-    def _poison(self, X, y, random_state, out=None):
+    def _poison(self, cells, y, random_state, out=None):
+        X = cells.rows
         delta = project_l2inf(X.mean(axis=0, dtype=np.float64) - X, self.budget)
         return np.clip(X + delta, *self.clip).astype(X.dtype), y.copy()
 
@@ -252,6 +253,40 @@ class LeavesTheBox(Shrink):
     def poison(self, X, y, out=None):
         X_new, y_new = super().poison(X, y)
         return X - (X_new - X), y_new
+
+
+class MovesOtherColumns(Shrink):
+    def poison(self, X, y, out=None):
+        if self.columns is None:
+            return super().poison(X, y)
+        return type(self)(**{**self.get_params(), "columns": None}).poison(X, y)
+
+
+class IgnoresTheScale(Shrink):
+    def _check_and_poison(self, X, y, **out):
+        self.scale, scale = None, self.scale
+        new = super()._check_and_poison(X, y, **out)
+        self.scale = scale
+        return new
+
+
+class LeavesTheRange(Shrink):
+    def _check_and_poison(self, X, y, **out):
+        self.clip, clip = None if self.clip == "range" else self.clip, self.clip
+        new = super()._check_and_poison(X, y, **out)
+        self.clip = clip
+        return new
+
+    def _perturb(self, X, y, random_state):
+        return X - X.mean(axis=0)
+
+
+class MakesFractions(Shrink):
+    def _check_and_poison(self, X, y, **out):
+        self.whole, whole = None, self.whole
+        new = super()._check_and_poison(X, y, **out)
+        self.whole = whole
+        return new
 
 
 class AttacksWhatIsPredicted(Shrink):
@@ -308,13 +343,17 @@ BROKEN = [
     (ForgetsItsSeed(), "poison as before, but not when unpickled"),
     (IgnoresRate(), r"change nothing with \{'rate': 0.0\}"),
     (ReadsNumbers(), "take labels that are strings"),
-    (TakesNaN(), "refuse NaN in X"),
+    (FillsNaN(), "leave missing cells, and no others, missing"),
     (IsBoth(), "not both"),
     (OtherResample(), "return from `fit_resample` what `poison` does"),
     (LosesTheFrame(), "return a DataFrame"),
     (FlattensImages(), "keep images"),
     (ScalesIntegers(), "not scale integers"),
     (Overspends(**SHRINK), "stay within `budget` = 0.5"),
+    (MovesOtherColumns(**SHRINK), "change only cells in `columns`"),
+    (IgnoresTheScale(**SHRINK), "stay within `budget` .* in units of scale='std'"),
+    (LeavesTheRange(**SHRINK), "keep each column in its range"),
+    (MakesFractions(**SHRINK), "keep whole numbers whole"),
     (RoundsLast(**SHRINK), "stay within `budget` = .*, but spent .* on float16 rows"),
     (LeavesTheBox(**SHRINK), "keep X inside `clip`"),
     (AttacksWhatIsPredicted(**SHRINK), "leave alone what is predicted"),

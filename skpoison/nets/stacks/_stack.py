@@ -13,7 +13,7 @@ from ..._deterministic import deterministic
 from ..._switches import full_precision
 from .._callbacks import StopTraining, only_time
 from .._copies import read, send
-from .._linear_chains import ALIGNED, cross_entropy, descend
+from .._linear_chains import ALIGNED, cross_entropy, descend, layers_of
 from .._steps import note_step
 from ._graphs import GraphedSteps
 from ._rules import tensors_of
@@ -199,7 +199,9 @@ class Stack:
         slices = {name: value.detach() for name, value in slices.items()}
         leaves = [slices[name].requires_grad_() for name in self.trained]
         logits = vmap(self._forward)(slices, X)
-        loss, slope = cross_entropy(logits.detach().mT, labels)
+        # A CUDA graph cannot hold a copy from the host: the number is filled in on the device.
+        share = logits.new_full((1, 1, 1), 1.0) / size
+        loss, slope = cross_entropy(logits.detach().mT, labels.unsqueeze(1), share, -share)
         gradients = torch.autograd.grad(logits, leaves, slope.mT, allow_unused=True)
         with torch.no_grad():
             for name, leaf, gradient in zip(self.trained, leaves, gradients, strict=True):
@@ -210,17 +212,19 @@ class Stack:
         return loss
 
     def _chain_step(self, slices, X, labels, rates):
-        # Padding rows are copies of a data row. If its values overflowed, 0 * inf would bring NaN
-        # into the gradient.
-        X[:, self.n_rows :] = 0
+        if self.n_rows < self.size:
+            # Padding rows are copies of a data row. If its values overflowed, 0 * inf would bring
+            # NaN into the gradient.
+            X[:, self.n_rows :] = 0
         alone = len(X) == 1
         if alone:
             # MKL multiplies a single matrix by another algorithm, which rounds differently. So a
             # net that is alone is trained beside a copy of itself.
             single, slices = slices, {name: torch.cat([p, p]) for name, p in slices.items()}
             X, labels, rates = (torch.cat([part, part]) for part in (X, labels, rates))
-        layers = [(slices[w], slices.get(b), relu) for w, b, relu in self.chain]
-        losses = descend(layers, X, labels, rates, self.n_rows)
+        layers = layers_of(self.chain, slices)
+        shares = (rates / self.n_rows).view(-1, 1, 1)
+        losses = descend(layers, X, labels.unsqueeze(1), shares, self.n_rows)
         if alone:
             for name, parameter in single.items():
                 parameter.copy_(slices[name][:1])

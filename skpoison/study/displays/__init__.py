@@ -3,11 +3,13 @@
 from ._budget_heatmap import BudgetHeatmapDisplay
 from ._excess_risk import ExcessRiskDisplay
 from ._perturbation_norm import PerturbationNormDisplay
+from ._poisoned_rows import PoisonedRowsDisplay
 from ._robustness_curve import RobustnessCurveDisplay
 
 __all__ = [
     "BudgetHeatmapDisplay",
     "ExcessRiskDisplay",
     "PerturbationNormDisplay",
+    "PoisonedRowsDisplay",
     "RobustnessCurveDisplay",
 ]

@@ -1,0 +1,94 @@
+"""
+How much poison do four victims tolerate?
+=========================================
+
+PLACEHOLDER
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skpoison import (
+    CleanLabelPGA,
+    LabelFlip,
+    LossTrimming,
+    RandomNoise,
+    RobustnessCurveDisplay,
+    breaking_point,
+    robustness_curve,
+)
+
+# %%
+# The table is made here, with a fixed seed: 500 customers, two columns of text, one of whole
+# numbers, and missing values in three columns.
+rng = np.random.default_rng(0)
+n = 500
+table = {
+    "plan": rng.choice(["basic", "family", "pro"], n, p=[0.5, 0.3, 0.2]),
+    "region": rng.choice(["north", "south", "east", "west"], n),
+    "age": rng.uniform(18, 80, n),
+    "income": rng.lognormal(10, 0.5, n),
+    "calls": rng.poisson(2, n),
+}
+X = pd.DataFrame(table).astype({"plan": "category", "region": "category"})
+risk = (X["calls"] - 2) + 3 * ((X["plan"] == "basic") & (X["age"] < 45)) - X["income"] / 3e4
+y = pd.Series(np.where(risk + 0.5 * rng.standard_normal(n) > 0.3, "leaves", "stays"))
+for name in ("plan", "age", "income"):
+    X[name] = X[name].mask(rng.random(n) < 0.1)
+
+# %%
+# Boosting takes the columns as they are. The others get numbers from a Pipeline.
+text = make_column_selector(dtype_include="category")
+numbers = make_pipeline(SimpleImputer(), StandardScaler())
+codes = OneHotEncoder(handle_unknown="ignore")
+columns = make_column_transformer((codes, text), remainder=numbers)
+boosting = HistGradientBoostingClassifier(max_iter=30)
+linear = make_pipeline(columns, LogisticRegression())
+victims = {
+    "boosting": boosting,
+    "boosting, trimmed": LossTrimming(boosting, fraction=0.2),
+    "forest": make_pipeline(columns, RandomForestClassifier(50)),
+    "linear": linear,
+}
+
+# %%
+# Attacks on the labels flip a share of them. Attacks on the features move each row by at most so
+# many standard deviations: a cell of `income` by thousands, a cell of `calls` by whole numbers.
+# Text and missing cells stay as they are. The linear Pipeline is the surrogate of both attacks that
+# need one.
+in_deviations = {"norm": "l2,inf", "scale": "std", "clip": "range", "whole": "calls"}
+attacks = {
+    "flips at random": LabelFlip(),
+    "flips by loss": LabelFlip(selection="loss", surrogate=linear),
+    "noise": RandomNoise(**in_deviations),
+    "CleanLabelPGA": CleanLabelPGA(linear, max_iter=30, **in_deviations),
+}
+rates, distances = [0, 0.1, 0.2, 0.3, 0.4], [0, 0.5, 1, 2, 3]
+strengths = dict(zip(attacks, [rates, rates, distances, distances], strict=True))
+curves = robustness_curve(
+    victims,
+    X,
+    y,
+    attacks=attacks,
+    param_name="strength",
+    param_range=strengths,
+    scoring="accuracy",
+    random_state=0,
+    n_jobs=2,
+)
+RobustnessCurveDisplay.from_curves(curves).figure_.suptitle("Four victims, four attacks")
+
+# %%
+# The strength at which each victim has lost 0.05 of its own clean accuracy.
+points = {
+    (victim, attack): breaking_point(curve, attack=attack, drop=0.05)
+    for victim, curve in curves.items()
+    for attack in attacks
+}
+pd.Series(points).map(repr).unstack()
