@@ -1,8 +1,11 @@
 """The attacks of a report unless the user names some: those that suit the data."""
 
+import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from .._frames import is_frame, numeric_places, shape_of
 from ..attacks import BackdoorPatch, CleanLabelPGA, LabelFlip, RandomNoise
@@ -43,6 +46,14 @@ def default_attacks(victims, X, labels):
         else:
             chosen[name] = found
     return chosen, left_out
+
+
+@contextmanager
+def quiet_defaults():
+    """Leave out a warning that the words for the attack give: the range may stop a row's move."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "CleanLabelPGA spent", ConvergenceWarning)
+        yield
 
 
 def _chosen(attack, **facts):
@@ -135,7 +146,8 @@ def _distance_in_words(n_columns):
     return (
         "The distance is the Euclidean one in units of each column's standard deviation. A row "
         f"that moves by one standard deviation in each of {n_columns} columns moves by "
-        f"{n_columns**0.5:.3g}. Each column stays in its range, and missing cells stay missing."
+        f"{n_columns**0.5:.3g}. Each column stays in its range, which may stop a row "
+        "before. Missing cells stay missing."
     )
 
 

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from .._warnings import warn_caller
 from ..study import robustness_curve
 from ._certificates import certify
 from ._data_facts import data_facts
-from ._default_attacks import default_attacks
+from ._default_attacks import default_attacks, quiet_defaults
 from ._own_attacks import check_own_attacks, code_of, facts_of_own, strength_name_of
 from ._poisoned_rows import poisoned_rows
 from ._result import RobustnessReport
@@ -149,6 +150,7 @@ def robustness_report(
         raise ValueError(f"`drop` must lie between 0 and 1, got {drop}")
     check_int(n_repeats, "n_repeats", low=1)
     victims = _victims(estimator)
+    is_default = isinstance(attacks, str) and attacks == "default"
     tried, facts, left_out = _attacks(attacks, strengths, victims, X, labels)
     if memory is not None and not isinstance(random_state, (int, np.integer)):
         memory = None
@@ -178,19 +180,20 @@ def robustness_report(
             name: attack.success_rate for name, attack in tried.items() if facts[name].has_success
         },
     )
-    studies = [
-        robustness_curve(
-            victims,
-            X,
-            y,
-            attacks={name: tried[name] for name in group},
-            param_name="strength",
-            param_range={name: facts[name].strengths for name in group},
-            scoring=score,
-            **common,
-        )
-        for group in _groups(facts)
-    ]
+    with quiet_defaults() if is_default else nullcontext():
+        studies = [
+            robustness_curve(
+                victims,
+                X,
+                y,
+                attacks={name: tried[name] for name in group},
+                param_name="strength",
+                param_range={name: facts[name].strengths for name in group},
+                scoring=score,
+                **common,
+            )
+            for group in _groups(facts)
+        ]
     n_train = min(len(train) for train, _ in splits)
     certificates, uncertified = certify(victims, X, y, n_train=n_train, **common)
     about_rows, counts = data_facts(X, labels, classes)
@@ -212,12 +215,13 @@ def robustness_report(
         versions=_versions(),
         call=_call(estimator, attacks, strengths, drop, cv, n_repeats, seed),
     )
-    report.poisoned = {
-        name: poisoned_rows(
-            attack, strength_name_of(attack), _telling_strength(report, name), X, y, seed
-        )
-        for name, attack in tried.items()
-    }
+    with quiet_defaults() if is_default else nullcontext():
+        report.poisoned = {
+            name: poisoned_rows(
+                attack, strength_name_of(attack), _telling_strength(report, name), X, y, seed
+            )
+            for name, attack in tried.items()
+        }
     report.made = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "seconds": round(time.perf_counter() - start, 1),

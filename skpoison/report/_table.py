@@ -52,8 +52,11 @@ def read_table(path, target, n_folds):
         raise ValueError(f"{path} must have a value besides the target, got missing cells only")
     X = _plain(X)
     _check_finite(X, path)
+    kinds = dict(column_kinds(X))
+    # Such as lists, which no attack and hardly a classifier takes.
+    X = X.drop(columns=[name for name, kind in kinds.items() if kind == "other values"])
     facts = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return Table(X, y, dict(column_kinds(X)), {**facts, "target": target})
+    return Table(X, y, kinds, {**facts, "target": target})
 
 
 def _frame(path):
@@ -125,7 +128,7 @@ def taken_for(table):
         "categories": "categories",
         "text": "text, taken for categories",
         "dates": "dates, left out by the default estimator",
-        "other values": "other values, left out by the default estimator",
+        "other values": "other values, left out",
     }
     lines = [f"target: {table.facts['target']}, {len(labels)} classes: {shown}{more}"]
     for kind, text in words.items():

@@ -178,8 +178,10 @@ def test_moved_cells_are_those_of_the_attack(report, wine):
 def test_gradients_are_those_of_a_victim_if_it_has_them(report):
     linear = make_pipeline(StandardScaler(), LogisticRegression())
     one = {"flips at random": [0.4], "flips by loss": [0.4], "noise": [1.0]}
-    found = small({"tree": DecisionTreeClassifier(max_depth=2), "linear": linear},
-                  strengths={**one, "gradient ascent": [1.0]})
+    found = small(
+        {"tree": DecisionTreeClassifier(max_depth=2), "linear": linear},
+        strengths={**one, "gradient ascent": [1.0]},
+    )
     assert "gradients of a copy of 'linear'" in found.attacks["gradient ascent"].note
     assert "Transferred" in report.attacks["gradient ascent"].note
 
@@ -286,8 +288,13 @@ def test_images_get_a_patch_whose_success_is_measured():
         net(max_epochs=2),
         X,
         y,
-        strengths={"flips at random": [0.4], "flips by loss": [0.4], "noise": [1.0],
-                   "gradient ascent": [1.0], "patch": [0.2]},
+        strengths={
+            "flips at random": [0.4],
+            "flips by loss": [0.4],
+            "noise": [1.0],
+            "gradient ascent": [1.0],
+            "patch": [0.2],
+        },
         cv=2,
         random_state=0,
     )
