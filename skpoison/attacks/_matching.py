@@ -239,7 +239,7 @@ class GradientMatching(BaseFeatureAttack):
             if self.n_iter_ < self.max_iter and radius:
                 gradient = slopes.gradient(rows + delta, codes, pull)
                 if box is not None:
-                    gradient = drop_outward(gradient, rows + delta, box)
+                    gradient = drop_outward(gradient, rows + delta, box, gradient)
                 sizes = row_norms(gradient)
                 is_steep = sizes.any()
             # Once an iteration: on a device, each look at a number waits for all that was asked.

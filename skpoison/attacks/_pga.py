@@ -10,6 +10,7 @@ from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
 from ._ascent import Ascent, DeviceRows, Objective
 from ._base import BaseFeatureAttack
+from ._linear import LinearLogits, LinearObjective
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._surrogate import FLAT, device_of, differentiable, fit_surrogate, logits_of
@@ -228,4 +229,6 @@ class CleanLabelPGA(BaseFeatureAttack):
         self.surrogate_, codes = fit_surrogate(self.surrogate, X, y, random_state)
         device = device_of(self.surrogate_)
         codes = torch.tensor(codes, device=device)
-        return Objective(logits_of(self.surrogate_, X), LOSSES[self.loss], codes), device
+        logits = logits_of(self.surrogate_, X)
+        kind = LinearObjective if isinstance(logits, LinearLogits) else Objective
+        return kind(logits, self.loss, codes), device
