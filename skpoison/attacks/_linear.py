@@ -9,7 +9,7 @@ from ._losses import SIGNS
 from ._vectors import as_float64
 
 # Numbers of a part of the rows. It and the room for it, some megabytes in all, stay in the cache.
-_PART = 2**17
+_PART = 2**18
 # Fewer rows would take longer to ask for than to compute.
 _MIN_ROWS = 64
 
