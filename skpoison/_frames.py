@@ -258,11 +258,6 @@ def values_of_columns(X, places, rows):
             yield _with_none(values) if values.dtype.hasobject else values
 
 
-def names_of(X):
-    """The names of a frame's columns, which need not be strings."""
-    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in _columns_of(X)]
-
-
 def count_missing(y):
     """How many labels of y are missing."""
     if is_frame(y):

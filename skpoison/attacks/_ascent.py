@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
+from ._losses import LOSSES
 from ._parts import parts_of
-from ._projections import LOWERINGS, factors_of, row_norms, times
+from ._projections import LOWERINGS, column, factors_of, row_norms
 from ._vectors import (
     as_array,
     as_float64,
@@ -75,38 +76,48 @@ class Ascent:
     def _losses(self, objective, rows, delta):
         losses = rows.zeros()
         # Written into one vector: a list of small arrays would keep the heap from shrinking.
-        for part in parts_of(len(rows), self.batch_size):
+        for part in parts_of(len(rows), objective.part_size(rows, self.batch_size)):
             store(losses, part, objective.losses(rows[part] + delta[part], part))
         return losses
 
     def _ascend(self, objective, rows, delta, scratch, chosen):
         """Projected gradient ascent of the chosen rows from delta = 0, inside budget and box."""
-        box, radius = self.box, self.radius
-        losses, norms = rows.zeros(), rows.zeros()
-        xp = namespace_of(losses)
+        # With "l2,1" a step depends on the norms of all rows. With "l2,inf" each row goes its own
+        # way, so that a part takes a whole step while it is in the processor's cache.
+        is_joint = self.norm == "l2,1"
+        lower = LOWERINGS[self.norm]
+        size = objective.part_size(rows, self.batch_size)
+        on = _Part(objective, self.box, rows, delta, min(size, len(rows)))
+        factors = rows.zeros()
+        xp = namespace_of(factors)
         moving = rows.zeros() > 0
         moving[chosen] = True
-        n_moving = len(losses[chosen])
-        parts = self._parts(moving, n_moving)
+        n_moving = len(factors[chosen])
+        parts = _parts_of_moving(moving, n_moving, size)
         self.loss_curve_ = []
         self.n_iter_ = 0
         for step in range(self.max_iter):
-            slopes = rows.zeros()
             for part in parts:
-                position = rows[part] + delta[part]
-                loss, gradient = objective.gradient(position, part)
-                if box is not None:
-                    gradient = drop_outward(gradient, position, box)
-                # Norms in float64: squares of float32 underflow where a loss is almost flat.
-                store(losses, part, loss)
-                store(slopes, part, row_norms(gradient))
-                scratch[part] = gradient
-            is_finite = xp.isfinite(losses).all() & xp.isfinite(slopes).all()
-            slopes = xp.where(slopes < torch.finfo(gradient.dtype).tiny, 0.0, slopes)
+                if is_joint:
+                    # The projection of the step before waits for this one, to find the rows here.
+                    if step:
+                        on.project(part, scratch[part], factors[part])
+                    own = scratch.in_place(part)
+                    scratch.put(part, on.climb(part, own), own)
+                else:
+                    directions = on.climb(part)
+                    lengths = self._step_lengths(on.slopes[part], step)
+                    moved = on.move(part, directions, lengths)
+                    norms = on.norms[part]
+                    lowered = lower(norms, self.radius)
+                    on.project(part, moved, factors_of(lowered, norms, torch.finfo(moved.dtype)))
             # A row without a slope stops moving, unless the projection still lowers it.
-            moving &= (slopes > 0) | ((norms > 0) & (self.norm == "l2,1"))
+            moving &= (on.slopes > 0) | ((factors > 0) & (on.norms > 0) & is_joint)
             is_finite, loss, n_left, is_steep = to_host(
-                is_finite, losses[chosen].mean(), moving.sum(), slopes.any()
+                xp.isfinite(on.losses).all() & xp.isfinite(on.slopes).all(),
+                on.losses[chosen].mean(),
+                moving.sum(),
+                on.slopes.any(),
             )
             if not is_finite:
                 raise ValueError("`surrogate` must have finite losses and gradients, got others")
@@ -116,44 +127,26 @@ class Ascent:
             self.n_iter_ += 1
             if n_left < n_moving:
                 n_moving = int(n_left)
-                parts = self._parts(moving, n_moving)
-            lengths = self._step_lengths(slopes, step, radius)
-            inverse = quotient(1.0, slopes)
-            for part in parts:
-                # Two products: the inverse of a tiny slope times the length may overflow.
-                unit = times(scratch[part], inverse[part])
-                moved = times(unit, lengths[part]).add_(delta[part])
-                store(norms, part, row_norms(moved))
-                scratch[part] = moved
-            info = torch.finfo(gradient.dtype)
-            factors = factors_of(LOWERINGS[self.norm](norms, radius), norms, info)
-            for part in parts:
-                moved = times(scratch[part], factors[part])
-                if box is not None:
-                    position = rows[part]
-                    moved = (position + moved).clamp_(*box).sub_(position)
-                delta[part] = moved
-                store(norms, part, row_norms(moved))
+                parts = _parts_of_moving(moving, n_moving, size)
+            if is_joint:
+                lengths = self._step_lengths(on.slopes, step)
+                for part in parts:
+                    own = scratch.in_place(part)
+                    directions = scratch[part] if own is None else own
+                    scratch.put(part, on.move(part, directions, lengths[part]), own)
+                factors = factors_of(lower(on.norms, self.radius), on.norms, on.info)
         else:
+            if is_joint:
+                for part in parts:
+                    on.project(part, scratch[part], factors[part])
             losses = self._losses(objective, rows, delta)
             self._record(*to_host(losses[chosen].mean()))
 
-    def _parts(self, moving, n_moving):
-        """Slices of all rows or, if some rows do not move, indices of the others."""
-        if n_moving == len(moving):
-            return parts_of(n_moving, self.batch_size)
-        if isinstance(moving, torch.Tensor):
-            # Sorted: to search for them on a device would be to wait.
-            indices = (~moving).to(torch.uint8).argsort(stable=True)[:n_moving]
-        else:
-            indices = np.flatnonzero(moving)
-        return [indices[part] for part in parts_of(n_moving, self.batch_size)]
-
-    def _step_lengths(self, slopes, step, radius):
+    def _step_lengths(self, slopes, step):
         """How far each row goes along its gradient."""
         if self.step_size != "auto":
             return slopes * self.step_size
-        return auto_steps(self.norm, slopes, radius, step, self.max_iter)
+        return auto_steps(self.norm, slopes, self.radius, step, self.max_iter)
 
     def _record(self, loss):
         self.loss_curve_.append(float(loss))
@@ -161,13 +154,100 @@ class Ascent:
             print(f"Step {self.n_iter_}, attack loss {loss:.6g}")  # noqa: T201
 
 
+class _Part:
+    """What a step does to a part of the rows: climb, move, project.
+
+    Attributes
+    ----------
+    losses, slopes : of shape (n,)
+        The loss of each row and the norm of its gradient, at the latest `climb`.
+    norms : of shape (n,)
+        The norm of each row's perturbation, after the latest `move`.
+    info : torch.finfo
+        About the dtype of the rows.
+    """
+
+    def __init__(self, objective, box, rows, delta, size):
+        self.objective = objective
+        self.rows = rows
+        self.delta = delta
+        self.box = box
+        # Sides of columns are compared fastest in the shape of a part, which has `size` rows.
+        self.sides = box and tuple(
+            side.broadcast_to(size, *rows.values.shape[1:]).contiguous()
+            if isinstance(side, torch.Tensor)
+            else side
+            for side in box
+        )
+        self.losses, self.slopes, self.norms = rows.zeros(), rows.zeros(), rows.zeros()
+        self.position, self.directions = Room(), Room()
+
+    def climb(self, part, out=None):
+        """The direction of each row's gradient: of length 1, or 0 for a row without a slope."""
+        rows = self.rows[part]
+        position = torch.add(rows, self.delta[part], out=self.position.like(rows))
+        loss, gradient = self.objective.gradient(position, part)
+        store(self.losses, part, loss)
+        # Not into the gradient itself, which may be a tensor of the surrogate.
+        out = self.directions.like(gradient) if out is None else out
+        if self.box is not None:
+            n = position.shape[0]
+            sides = tuple(
+                side[:n] if isinstance(side, torch.Tensor) else side for side in self.sides
+            )
+            gradient = drop_outward(gradient, position, sides, out)
+        self.info = torch.finfo(gradient.dtype)
+        # Norms in float64: squares of float32 underflow where a loss is almost flat.
+        store(self.slopes, part, row_norms(gradient))
+        slopes = self.slopes[part]
+        slopes = namespace_of(slopes).where(slopes < self.info.tiny, 0.0, slopes)
+        self.slopes[part] = slopes
+        # Two products, here and in `move`: the length over a tiny slope may overflow.
+        return torch.mul(gradient, column(quotient(1.0, slopes), gradient), out=out)
+
+    def move(self, part, directions, lengths):
+        """The perturbation after a step, still outside budget and box; written to `directions`."""
+        moved = directions.mul_(column(lengths, directions)).add_(self.delta[part])
+        store(self.norms, part, row_norms(moved))
+        return moved
+
+    def project(self, part, moved, factors):
+        """Write the perturbation, scaled by `factors` into the budget, and clipped to the box."""
+        own = self.delta.in_place(part)
+        if self.box is None:
+            moved = torch.mul(moved, column(factors, moved), out=own)
+        else:
+            rows = self.rows[part]
+            moved.mul_(column(factors, moved)).add_(rows).clamp_(*self.box)
+            moved = torch.sub(moved, rows, out=own)
+        self.delta.put(part, moved, own)
+
+
+class Room:
+    """Memory for parts of rows that is used again: fresh memory takes longer than arithmetic."""
+
+    def __init__(self):
+        self._values = None
+
+    def like(self, rows):
+        """A tensor like `rows`, with any content; the next call gives the same memory."""
+        n = rows.shape[0]
+        if self._values is None or self._values.shape[0] < n:
+            self._values = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        return self._values[:n]
+
+
 class Objective:
     """The attack loss of rows, and its gradient with respect to them."""
 
     def __init__(self, logits, loss, codes):
         self.logits = logits
-        self.loss = loss
+        self.loss = LOSSES[loss]
         self.codes = codes
+
+    def part_size(self, rows, batch_size):
+        """How many rows a part may have."""
+        return batch_size
 
     def losses(self, position, part):
         """The loss of each row of a part, in float64."""
@@ -211,10 +291,41 @@ class DeviceRows:
             return self.values[part]
         return torch.tensor(np.ascontiguousarray(self.values[part]), device=self.device)
 
+    def in_place(self, part):
+        """These rows, to be written to where they lie, or None where that cannot be."""
+        is_tensor = isinstance(self.values, torch.Tensor)
+        return self.values[part] if is_tensor and isinstance(part, slice) else None
+
+    def put(self, part, rows, own):
+        """Write rows, unless they were computed where they lie: they are `own` then."""
+        if own is None:
+            self[part] = rows
+
     def __setitem__(self, part, rows):
         if not isinstance(self.values, torch.Tensor):
             rows = rows.cpu().numpy()
         self.values[part] = rows
+
+
+def _parts_of_moving(moving, n_moving, size):
+    """Slices of all rows or, where some rows do not move, indices of the others."""
+    n = len(moving)
+    if n_moving == n:
+        return parts_of(n, size)
+    if isinstance(moving, torch.Tensor):
+        # Sorted: to search for them on a device would be to wait.
+        indices = (~moving).to(torch.uint8).argsort(stable=True)[:n_moving]
+    elif n_moving < n / 2:
+        indices = np.flatnonzero(moving)
+    else:
+        # Slices where they will do: to collect rows by their indices takes longer than a step.
+        found = ((part, np.flatnonzero(moving[part])) for part in parts_of(n, size))
+        return [
+            part if len(own) == len(moving[part]) else part.start + own
+            for part, own in found
+            if len(own)
+        ]
+    return [indices[part] for part in parts_of(n_moving, size)]
 
 
 def auto_steps(norm, slopes, radius, step, max_iter):
@@ -226,8 +337,22 @@ def auto_steps(norm, slopes, radius, step, max_iter):
     return xp.where(slopes > 0, xp.full_like(slopes, length), 0.0)
 
 
-def drop_outward(gradient, position, box):
-    """Set to 0 the gradient's components that point out of the box at one of its sides."""
+def drop_outward(gradient, position, box, out):
+    """Set to 0 the gradient's components that point out of the box at one of its sides.
+
+    Returns the gradient itself if there are none, else `out`, which may be the gradient.
+    """
     low, high = box
-    outward = ((position <= low) & (gradient < 0)) | ((position >= high) & (gradient > 0))
-    return gradient.masked_fill(outward, 0)
+    if is_on_device(gradient):
+        outward = ((position <= low) & (gradient < 0)) | ((position >= high) & (gradient > 0))
+        return out.copy_(gradient).masked_fill_(outward, 0)
+    # NumPy compares several times faster than torch, and few values are at a side.
+    slope, position = gradient.numpy(), position.numpy()
+    low, high = (side.numpy() if isinstance(side, torch.Tensor) else side for side in box)
+    at_low, at_high = position <= low, position >= high
+    if not (at_low.any() or at_high.any()):
+        return gradient
+    outward = np.logical_and(at_low, slope < 0, out=at_low)
+    outward |= np.logical_and(at_high, slope > 0, out=at_high)
+    out.copy_(gradient).view(-1)[np.flatnonzero(outward)] = 0
+    return out

@@ -12,6 +12,8 @@ from sklearn.pipeline import Pipeline
 from .._frames import head_of, is_frame
 from .._validation import check_rows, without_names
 from ._affine import CONSTANT, Origins, through
+from ._ascent import Objective
+from ._linear import LinearLogits, LinearObjective
 from ._surrogate import device_of, fit_surrogate, logits_of
 
 # Rows on which the slopes of a Pipeline are compared with what its steps compute.
@@ -59,6 +61,13 @@ class FittedSurrogate:
         if missing is not None:
             missing = torch.tensor(missing, device=self.device)
         return MovedLogits(self.logits, start, features, missing, self._origins)
+
+    def objective(self, logits, loss):
+        """The attack loss of the cells that these logits are of."""
+        codes = torch.tensor(self.codes, device=self.device)
+        if not isinstance(self.logits, LinearLogits):
+            return Objective(logits, loss, codes)
+        return LinearObjective(*logits.as_linear(), loss, codes, logits.missing)
 
     def box_of(self, cells):
         """The box of the cells in their units: None, or sides as tensors on the device."""
@@ -131,6 +140,8 @@ class PlainLogits:
         The rows where nothing is moved.
     """
 
+    missing = None
+
     def __init__(self, logits, start):
         self.logits = logits
         self.start = start
@@ -138,6 +149,10 @@ class PlainLogits:
     def __call__(self, position, part):
         """The logits of a part of the rows, moved to `position`."""
         return self.logits(position)
+
+    def as_linear(self):
+        """Weight and bias of the scores, where the model is linear."""
+        return self.logits.weight.detach(), self.logits.bias.detach()[:, None]
 
     def take(self, index):
         """The same for some of the rows."""
@@ -169,6 +184,15 @@ class MovedLogits:
         flat = features.reshape(len(features), -1)
         flat = flat.index_add(1, self._moving, moved * self._slopes)
         return self.logits(flat.reshape(features.shape))
+
+    def as_linear(self):
+        """Weight and bias of the scores as functions of the position, where the model is linear."""
+        weight, bias = self.logits.weight.detach(), self.logits.bias.detach()
+        start = self.start.reshape(len(self.start), -1).double()
+        features = self.features.reshape(len(self.features), -1).double()
+        own = weight.new_zeros(len(weight), start.shape[1])
+        own.index_add_(1, self._columns, weight[:, self._moving] * self._slopes.double())
+        return own, weight @ features.T + bias[:, None] - own @ start.T
 
     def take(self, index):
         """The same for some of the rows."""

@@ -59,3 +59,6 @@ def negated_loss(logits, codes):
 
 
 LOSSES = {"negated": negated_loss, "cross_entropy": cross_entropy_by_row}
+
+SIGNS = {"negated": -1.0, "cross_entropy": 1.0}
+"""Each loss is s l(s z, y), where l is the cross-entropy and s this sign."""

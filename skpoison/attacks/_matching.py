@@ -256,7 +256,7 @@ class GradientMatching(BaseCellAttack):
             if self.n_iter_ < self.max_iter and radius:
                 gradient = slopes.gradient(rows + delta, pull)
                 if box is not None:
-                    gradient = drop_outward(gradient, rows + delta, box)
+                    gradient = drop_outward(gradient, rows + delta, box, gradient)
                 sizes = row_norms(gradient)
                 is_steep = sizes.any()
             # Once an iteration: on a device, each look at a number waits for all that was asked.

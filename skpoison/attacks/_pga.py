@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._typing import Classifier, Clip, Columns, Seed
 from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
-from ._ascent import Ascent, DeviceRows, Objective
+from ._ascent import Ascent, DeviceRows
 from ._base_cell import BaseCellAttack
 from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
 from ._losses import LOSSES
@@ -276,8 +276,7 @@ class CleanLabelPGA(BaseCellAttack):
             batch_size=self.batch_size,
             verbose=self.verbose,
         )
-        codes = torch.tensor(surrogate.codes, device=surrogate.device)
-        objective = Objective(logits, LOSSES[self.loss], codes)
+        objective = surrogate.objective(logits, self.loss)
         rows = (DeviceRows(own, surrogate.device) for own in (logits.start, delta, scratch))
         with differentiable(surrogate.model):
             ascent.run(objective, *rows)

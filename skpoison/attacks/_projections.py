@@ -216,9 +216,14 @@ def _scale(delta, target, norms):
 
 def times(delta, factors):
     """Multiply each row by its own factor."""
+    return delta * column(factors, delta)
+
+
+def column(factors, delta):
+    """Factors, one a row, in the form in which they multiply the rows of `delta`."""
     shape = (len(factors),) + (1,) * (delta.ndim - 1)
     if isinstance(delta, torch.Tensor):
         factors = torch.as_tensor(factors, dtype=delta.dtype).to(delta.device)
     else:
         factors = factors.astype(delta.dtype)
-    return delta * factors.reshape(shape)
+    return factors.reshape(shape)

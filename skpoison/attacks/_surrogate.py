@@ -13,6 +13,7 @@ from .._frames import count_rows
 from .._seeding import seed_estimator
 from .._switches import full_precision, without_cudnn
 from .._validation import check_rows, encode_labels, without_names
+from ._linear import LinearLogits
 from ._parts import parts_of
 from ._vectors import as_float64, has_float64
 
@@ -48,7 +49,7 @@ def logits_of(surrogate, X):
     """
     if hasattr(surrogate, "logits"):
         return surrogate.logits
-    logits = _LinearLogits(surrogate)
+    logits = LinearLogits(surrogate)
     sample = X[:16].reshape(min(len(X), 16), -1).astype(np.float64)
     # A frozen surrogate may know its features by name.
     with without_names():
@@ -160,27 +161,6 @@ def _scores_of(surrogate, X):
     if not np.isfinite(scores).all():
         raise ValueError("`surrogate` must have finite scores, got others")
     return scores
-
-
-class _LinearLogits(torch.nn.Module):
-    """The logits of a linear scikit-learn classifier, computed from its coefficients."""
-
-    def __init__(self, surrogate):
-        super().__init__()
-        weight = np.atleast_2d(surrogate.coef_)
-        bias = np.broadcast_to(surrogate.intercept_, len(weight))
-        self.weight, self.bias = (
-            torch.nn.Parameter(torch.tensor(values, dtype=torch.float64))
-            for values in (weight, bias)
-        )
-
-    def forward(self, rows):
-        scores = rows.reshape(len(rows), -1) @ self.weight.to(rows).T + self.bias.to(rows)
-        if scores.shape[1] > 1:
-            return scores
-        # With two classes scikit-learn gives one score f, of the second class. The logits (0, f)
-        # have the same probabilities: their softmax is (1 - sigmoid(f), sigmoid(f)).
-        return torch.cat([torch.zeros_like(scores), scores], dim=1)
 
 
 def _rows_for(surrogate, X):
