@@ -213,15 +213,18 @@ class CleanLabelPGA(BaseCellAttack):
         else:
             rows = self._write_to(self._check_out(out, cells), cells, y, random_state)
             y_new = y.copy()
-        if self._n_changeable(len(cells)) and self.budget_spent_ < 0.99 * self.budget_:
+        spent = self.budget_spent_
+        if self.whole is not None:
+            # What rounding took is no fault of the ascent.
+            n_moved = np.count_nonzero(self.perturbation_norms_) if self.norm == "l2,1" else 1
+            spent += n_moved * cells.lost_by_rounding()
+        if self._n_changeable(len(cells)) and spent < 0.99 * self.budget_:
             reason = (
                 "The box `clip` or a flat loss may leave no use for more; otherwise raise "
                 "`max_iter`."
             )
             if not self.n_iter_:
                 reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
-            elif self.whole is not None:
-                reason = "Columns in `whole` do not move by less than 1. " + reason
             warn_caller(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
