@@ -30,6 +30,7 @@ from .modules import (
 from .nets import NetClassifier, fit_many
 from .study import (
     BudgetHeatmapDisplay,
+    CertifiedAccuracyDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
@@ -48,6 +49,7 @@ __all__ = [
     "BaseFeatureAttack",
     "BaseLabelAttack",
     "BudgetHeatmapDisplay",
+    "CertifiedAccuracyDisplay",
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",

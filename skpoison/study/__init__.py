@@ -8,6 +8,7 @@ from ._robustness_curve import robustness_curve
 from ._validation_curve import validation_curve
 from .displays import (
     BudgetHeatmapDisplay,
+    CertifiedAccuracyDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     RobustnessCurveDisplay,
@@ -15,6 +16,7 @@ from .displays import (
 
 __all__ = [
     "BudgetHeatmapDisplay",
+    "CertifiedAccuracyDisplay",
     "ExcessRiskDisplay",
     "PerturbationNormDisplay",
     "PoisonedClassifier",
