@@ -42,6 +42,7 @@ from .modules import (
 from .nets import NetClassifier, fit_many
 from .study import (
     BudgetHeatmapDisplay,
+    CertifiedAccuracyDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
@@ -64,6 +65,7 @@ __all__ = [
     "BaseFilter",
     "BaseLabelAttack",
     "BudgetHeatmapDisplay",
+    "CertifiedAccuracyDisplay",
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",
