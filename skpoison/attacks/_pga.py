@@ -121,6 +121,11 @@ class CleanLabelPGA(BaseFeatureAttack):
     True
     """
 
+    # A study fits the surrogate once for attacks that differ in these parameters alone.
+    used_after_surrogate = frozenset(
+        "batch_size budget clip loss max_fraction max_iter norm step_size verbose".split()
+    )
+
     def __init__(
         self,
         surrogate: Classifier,
