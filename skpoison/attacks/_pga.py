@@ -162,6 +162,11 @@ class CleanLabelPGA(BaseCellAttack):
     3    b  1225.0
     """
 
+    # A study fits the surrogate once for attacks that differ in these parameters alone.
+    used_after_surrogate = frozenset(
+        "batch_size budget clip loss max_fraction max_iter norm step_size verbose".split()
+    )
+
     def __init__(
         self,
         surrogate: Classifier,
