@@ -40,6 +40,7 @@ from .modules import (
     TwoLayerReLU,
 )
 from .nets import NetClassifier, fit_many
+from .report import RobustnessReport, robustness_report
 from .study import (
     BudgetHeatmapDisplay,
     CertifiedAccuracyDisplay,
@@ -88,6 +89,7 @@ __all__ = [
     "RobustnessCurve",
     "RobustnessCurveDisplay",
     "RobustnessCurves",
+    "RobustnessReport",
     "SmoothedLabelClassifier",
     "SpectralSignatures",
     "TwoLayerReLU",
@@ -102,6 +104,7 @@ __all__ = [
     "project_l2inf",
     "project_l21",
     "robustness_curve",
+    "robustness_report",
     "theory",
     "use_threads",
 ]

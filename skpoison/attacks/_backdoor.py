@@ -88,6 +88,13 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     """
 
     strength_name = "rate"
+    tags = BaseAttack.tags | {
+        "goal": "rows with the patch get the target label; other rows are predicted as before",
+        "knowledge": "training data; no models",
+        "capability": "patches a share of the training rows and relabels them; patches rows that "
+        "are predicted later",
+        "nist_ai_100_2_e2025": "backdoor poisoning",
+    }
 
     def __init__(
         self,

@@ -33,6 +33,10 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
         Features in a row: the product of the trailing axes of X.
     input_shape_ : tuple of int
         The trailing axes of X.
+    tags : dict of str to str
+        The threat model in words and in the terms of two taxonomies: "goal", "knowledge" and
+        "capability" of the attacker, "nist_ai_100_2_e2025" (the class of NIST AI 100-2 E2025) and
+        "mitre_atlas" (the technique of MITRE ATLAS).
 
     Examples
     --------
@@ -49,6 +53,16 @@ class BaseAttack(BaseEstimator, metaclass=ABCMeta):
     # The name of the parameter that studies vary: at 0 the attack changes nothing. None means that
     # the attack has no such parameter. If it is not set, studies look for `budget` and `rate`.
     strength_name: str | None
+
+    # What a report says of the attack. An attack of one's own adds what it knows of itself:
+    # ``tags = BaseFeatureAttack.tags | {"goal": "..."}``.
+    tags: dict[str, str] = {
+        "goal": "not stated",
+        "knowledge": "not stated",
+        "capability": "changes training rows, their labels or both",
+        "nist_ai_100_2_e2025": "not stated",
+        "mitre_atlas": "AML.T0020 Training Data Poisoning",
+    }
 
     def fit(self, X: Rows, y: ArrayLike) -> Self:
         """Run the attack on (X, y), set the attributes, and drop the poisoned data.

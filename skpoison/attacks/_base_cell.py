@@ -31,6 +31,9 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
     scale: str | ArrayLike | None = None
     whole: Columns = None
     strength_name = "budget"
+    tags = BaseAttack.tags | {
+        "capability": "changes features of training rows within the budget; labels stay as they are"
+    }
 
     def __init__(
         self,

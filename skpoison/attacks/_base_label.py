@@ -36,6 +36,10 @@ class BaseLabelAttack(SamplerMixin, RowsAsGiven, BaseAttack):
     ['a', 'a', 'a']
     """
 
+    tags = BaseAttack.tags | {
+        "capability": "changes labels of training rows; features stay as they are"
+    }
+
     def __init__(self, *, random_state: Seed = None) -> None:
         self.random_state = random_state
 

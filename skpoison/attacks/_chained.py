@@ -67,6 +67,15 @@ class ChainedAttack(SamplerMixin, RowsAsGiven, BaseAttack):
             return strength and f"{name}__{strength}"
         return None
 
+    @property
+    def tags(self) -> dict[str, str]:  # type: ignore[override]
+        """What its attacks say of themselves, in their order."""
+        parts = [getattr(attack, "tags", BaseAttack.tags) for _, attack in self._named()]
+        return {
+            name: "; ".join(dict.fromkeys(part.get(name, default) for part in parts)) or default
+            for name, default in BaseAttack.tags.items()
+        }
+
     def _check_parameters(self):
         if not isinstance(self.attacks, (list, tuple)) or not self.attacks:
             raise ValueError(f"`attacks` must be a non-empty list of attacks, got {self.attacks!r}")

@@ -114,6 +114,18 @@ class LabelFlip(BaseLabelAttack):
         """The strength, "rate"; None if `transition` is a matrix, which does not use it."""
         return "rate" if isinstance(self.transition, str) else None
 
+    @property
+    def tags(self) -> dict[str, str]:  # type: ignore[override]
+        """The threat model; an attacker who ranks rows knows more than one who draws them."""
+        knowledge = "labels; neither features nor models"
+        if self.selection != "random":
+            knowledge = "training data, and a surrogate fitted on them; not the fitted victim"
+        return BaseLabelAttack.tags | {
+            "goal": "lower accuracy on all clean rows",
+            "knowledge": knowledge,
+            "nist_ai_100_2_e2025": "availability poisoning",
+        }
+
     def _check_parameters(self):
         check_choice(self.sampling, "sampling", ("bernoulli", "exact"))
         check_choice(self.selection, "selection", SELECTIONS)

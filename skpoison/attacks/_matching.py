@@ -119,6 +119,13 @@ class GradientMatching(BaseCellAttack):
     0.0
     """
 
+    tags = BaseCellAttack.tags | {
+        "goal": "chosen rows get chosen labels; other rows are predicted as before",
+        "knowledge": "training data, the chosen rows, and a surrogate fitted on the training data; "
+        "not the fitted victim",
+        "nist_ai_100_2_e2025": "targeted poisoning",
+    }
+
     def __init__(
         self,
         surrogate: Classifier,

@@ -166,6 +166,11 @@ class CleanLabelPGA(BaseCellAttack):
     used_after_surrogate = frozenset(
         "batch_size budget clip loss max_fraction max_iter norm step_size verbose".split()
     )
+    tags = BaseCellAttack.tags | {
+        "goal": "lower accuracy on all clean rows",
+        "knowledge": "training data, and a surrogate fitted on them; not the fitted victim",
+        "nist_ai_100_2_e2025": "availability poisoning",
+    }
 
     def __init__(
         self,

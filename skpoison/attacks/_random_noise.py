@@ -71,6 +71,12 @@ class RandomNoise(BaseCellAttack):
     True
     """
 
+    tags = BaseCellAttack.tags | {
+        "goal": "none: this is a control, which shows what chance does",
+        "knowledge": "features; no models",
+        "nist_ai_100_2_e2025": "availability poisoning",
+    }
+
     def __init__(
         self,
         *,

@@ -1,11 +1,8 @@
-"""The JSON text of curves, and its file."""
+"""The JSON text of curves."""
 
 import base64
 import json
-import os
-import uuid
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -38,35 +35,6 @@ def many_from_text(text):
     state = json.loads(text)
     version = _pop_version(state, FORMAT_OF_MANY)
     return {name: _decoded_state(curve, version) for name, curve in state["curves"].items()}
-
-
-def write_text(path, text):
-    """Write the whole text to a file, or leave the file as it is."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def read(path, kind, decode):
-    """What `decode` makes of the text of a file; ValueError if it does not hold `kind`."""
-    try:
-        return decode(Path(path).read_text(encoding="utf-8"))
-    except OSError:
-        raise
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        raise ValueError(f"{path} must hold {kind} in JSON: {error}") from error
 
 
 def _pop_version(state, format_name):

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from .._files import decoded, read, write_text
 from .._intervals import rounded
 from .._typing import Array
 from .._validation import check_choice, check_confidence, check_real
 from ._comparisons import Design, drop_to_end, fall, unpack_hits
-from ._curve_file import TABLES, from_text, many_from_text, many_to_text, read, to_text, write_text
+from ._curve_file import TABLES, from_text, many_from_text, many_to_text, to_text
 from ._shapes import Peak, UShape, last_name, value_text
 from ._spread import mean_and_deviation
 
@@ -570,7 +571,16 @@ class RobustnessCurves(dict[str, RobustnessCurve]):
         OSError
             If the file cannot be written.
         """
-        write_text(path, many_to_text({name: curve._state() for name, curve in self.items()}))
+        write_text(path, self.to_text())
+
+    def to_text(self) -> str:
+        """Return the JSON text that `save` writes.
+
+        Returns
+        -------
+        text : str
+        """
+        return many_to_text({name: curve._state() for name, curve in self.items()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -592,12 +602,32 @@ class RobustnessCurves(dict[str, RobustnessCurve]):
         ValueError
             If it does not hold such curves.
         """
+        return read(path, "RobustnessCurves", cls._decode)
 
-        def decode(text):
-            states = many_from_text(text)
-            return cls({name: RobustnessCurve._of_state(state) for name, state in states.items()})
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """Make curves of the text that `to_text` returned.
 
-        return read(path, "RobustnessCurves", decode)
+        Parameters
+        ----------
+        text : str
+            JSON.
+
+        Returns
+        -------
+        curves : RobustnessCurves
+
+        Raises
+        ------
+        ValueError
+            If the text does not hold such curves.
+        """
+        return decoded(text, "RobustnessCurves", cls._decode)
+
+    @classmethod
+    def _decode(cls, text):
+        states = many_from_text(text)
+        return cls({name: RobustnessCurve._of_state(state) for name, state in states.items()})
 
     def _repr_html_(self):
         return "".join(

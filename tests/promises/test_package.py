@@ -16,6 +16,7 @@ ROOT = Path(skpoison.__file__).parent
 FOUNDATION = {
     *(
         "_deterministic",
+        "_files",
         "_frames",
         "_intervals",
         "_seeding",
@@ -30,6 +31,8 @@ FOUNDATION = {
 
 # The table of the design: what each package may import, of ours and of others.
 OURS = {
+    "__main__": {"report"},
+    "_files": set(),
     "_frames": set(),
     "_intervals": set(),
     "_deterministic": set(),
@@ -47,9 +50,12 @@ OURS = {
     "defences": FOUNDATION | {"nets"},
     "theory": {"_threads", "_typing", "_validation", "_warnings"},
     "datasets": {"_typing", "_validation"},
+    "report": FOUNDATION | {"attacks", "defences", "study"},
     "testing": FOUNDATION | {"attacks", "study"},
 }
 OTHERS = {
+    "__main__": set(),
+    "_files": set(),
     "_frames": {"narwhals", "numpy", "scipy", "sklearn"},
     "_intervals": {"numpy", "scipy"},
     "_deterministic": {"torch"},
@@ -67,10 +73,16 @@ OTHERS = {
     "defences": {"narwhals", "numpy", "scipy", "sklearn", "torch"},
     "theory": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "pooch"},
+    "report": {"narwhals", "numpy", "sklearn"},
     "testing": {"numpy", "scipy", "sklearn", "torch"},
 }
 # Only inside a function that needs them, so that they stay optional.
-LAZY = {"study": {"pandas", "matplotlib"}, "datasets": {"pooch"}, "testing": {"pandas"}}
+LAZY = {
+    "study": {"pandas", "matplotlib"},
+    "datasets": {"pooch"},
+    "report": {"jinja2", "matplotlib", "pandas"},
+    "testing": {"pandas"},
+}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 

@@ -1,0 +1,182 @@
+"""A report as an HTML page."""
+
+import math
+from pathlib import Path
+
+from ._pictures import description_of, picture_of
+from ._scores import success_of
+from ._sentences import (
+    answer,
+    interval,
+    is_real,
+    largest_fall,
+    percent,
+    place,
+    points,
+    points_in_words,
+)
+
+# A longer table would not be read: the file in JSON has the rest.
+MOST_CLASSES, MOST_ROWS = 12, 10
+
+
+def page(report):
+    """The whole page."""
+    return _render("page.html", report=report, attacks=_attacks(report), **_common(report))
+
+
+def fragment(report):
+    """The answer and the table of breaking points, for a notebook."""
+    return _render("answer.html", report=report, **_common(report))
+
+
+def _render(template, **values):
+    # The environment escapes all values but pictures, in which matplotlib has escaped the texts.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _common(report):
+    settings = report.settings
+    rows = [
+        {
+            "attack": attack,
+            "victim": victim,
+            "breaks": _breaks(report, victim, attack),
+            "tolerated": _tolerated(report, victim, attack),
+            "costs": f"{points(largest_fall(report, victim, attack))} at "
+            f"{facts.value(max(facts.strengths))}",
+        }
+        for attack, facts in report.attacks.items()
+        for victim in report.victims
+    ]
+    return {
+        "sentences": answer(report),
+        "overview": rows,
+        "lost": points_in_words(settings["drop"]),
+        "comparisons": _comparisons(report),
+    }
+
+
+def _breaks(report, victim, attack):
+    point, facts = report.breaking_point(victim, attack), report.attacks[attack]
+    if math.isnan(point.budget):
+        return "no scores"
+    if math.isinf(point.budget):
+        return f"not up to {facts.value(max(point.drops))}"
+    return f"{facts.value(point.budget)} {interval(point, facts)}"
+
+
+def _tolerated(report, victim, attack):
+    point, facts = report.breaking_point(victim, attack), report.attacks[attack]
+    return "unknown" if math.isnan(point.low) else facts.value(point.low)
+
+
+def _comparisons(report):
+    """A table for each pair of the first victim and another, under each attack."""
+    first, *others = report.victims
+    return [
+        {
+            "other": other,
+            "first": first,
+            "attack": attack,
+            "rows": [
+                {
+                    "strength": place(facts, strength),
+                    "lies": points(lies),
+                    "real": {True: "yes", False: "no", None: "no verdict"}[is_real(lies)],
+                }
+                for strength, lies in report.difference(other, first, attack).items()
+            ],
+        }
+        for other in others
+        for attack, facts in report.attacks.items()
+    ]
+
+
+def _attacks(report):
+    return [
+        {
+            "name": attack,
+            "facts": facts,
+            "id": f"attack-{i}",
+            "picture": picture_of(report, attack, f"p{i}"),
+            "description": description_of(report, attack),
+            "rows": _rows(report, attack),
+            "recalls": _recalls(report, attack),
+            "poisoned": report.poisoned[attack],
+            "moves_cells": any(report.poisoned[attack].cells),
+            "poisoned_rows": _poisoned(report.poisoned[attack]),
+        }
+        for i, (attack, facts) in enumerate(report.attacks.items(), 1)
+    ]
+
+
+def _rows(report, attack):
+    """For each strength: the rows that changed, and what each victim scores and loses."""
+    facts, means = report.attacks[attack], report.means(attack)
+    changed = next(iter(report.means(attack, "changed").values()))
+    drops = {victim: report.breaking_point(victim, attack).drops for victim in report.victims}
+    success = report.means(attack, success_of(attack)) if facts.has_success else {}
+    return [
+        {
+            "strength": place(facts, strength),
+            "changed": percent(changed[i]),
+            "victims": [
+                {
+                    "accuracy": percent(means[victim][i]),
+                    "fall": points(drops[victim][strength]) if strength else "",
+                    "success": percent(success[victim][i]) if success else "",
+                }
+                for victim in report.victims
+            ],
+        }
+        for i, strength in enumerate(facts.strengths)
+    ]
+
+
+def _recalls(report, attack):
+    """The classes that lose most at the largest strength: recall without and with the attack."""
+    recalls = report.recalls(attack)
+    first = next(iter(report.victims))
+    ordered = sorted(
+        recalls,
+        key=lambda label: _or_inf(recalls[label][first][-1] - recalls[label][first][0]),
+    )
+    return [
+        {
+            "label": label,
+            "n": report.classes[label],
+            "victims": [
+                (percent(means[0]), percent(means[-1])) for means in recalls[label].values()
+            ],
+        }
+        for label in ordered[:MOST_CLASSES]
+    ]
+
+
+def _or_inf(value):
+    return math.inf if math.isnan(value) else value
+
+
+def _poisoned(rows):
+    """The first rows that an attack changed."""
+    columns = (
+        rows.row,
+        rows.label,
+        rows.new_label,
+        rows.cells,
+        rows.column,
+        rows.before,
+        rows.after,
+    )
+    return list(zip(*(column[:MOST_ROWS] for column in columns), strict=True))
