@@ -345,7 +345,8 @@ def _box_of(clip, rows, missing, whole, names):
         if missing is not None:
             is_zero_or_one |= missing
         is_flag = whole & is_zero_or_one.all(axis=0)
-        low, high = np.where(is_flag, 0.0, low), np.where(is_flag, 1.0, high)
+        low = np.where(is_flag, np.maximum(low, 0), low)
+        high = np.where(is_flag, np.minimum(high, 1), high)
     return None if clip is None and whole is None else (low, high)
 
 
