@@ -2,7 +2,11 @@
 How much poison do four victims tolerate?
 =========================================
 
-PLACEHOLDER
+A table of breaking points answers it: the strength of an attack at which a victim has lost 0.05 of
+its own accuracy, with a 95% interval. On this table half a standard deviation is enough if an attack
+chooses the direction (linear model: 0.46), and four times as much in a random direction is tolerated
+(2.3). Labels chosen by their loss do the damage of two to three times as many labels flipped at
+random. The intervals are wide: five folds of 100 rows do not tell the four victims apart.
 """
 
 import numpy as np

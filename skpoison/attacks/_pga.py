@@ -228,6 +228,9 @@ class CleanLabelPGA(BaseCellAttack):
             # What rounding took is no fault of the ascent.
             n_moved = np.count_nonzero(self.perturbation_norms_) if self.norm == "l2,1" else 1
             spent += n_moved * cells.lost_by_rounding()
+        if cells.missing is not None and self.norm == "l2,inf":
+            # Rows that hold nothing but missing cells have no use for theirs.
+            spent += self.budget_ * cells.missing.all(axis=1).mean()
         if self._n_changeable(len(cells)) and spent < 0.99 * self.budget_:
             reason = (
                 "The box `clip` or a flat loss may leave no use for more; otherwise raise "
