@@ -40,6 +40,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
 parser.add_argument("--rows", type=int, default=10_000, help="training rows of MNIST")
 parser.add_argument("--seeds", type=int, default=5)
+parser.add_argument("--attacks", nargs="+", help="names, for a part of the table (default: all)")
 parser.add_argument("--memory", action="store_true", help="only memory and time, on clean rows")
 parser.add_argument("--out", type=Path, default=Path(), help="folder for the table")
 
@@ -61,28 +62,39 @@ def make_net(data, seed):
         return NetClassifier(
             MLP, module__width=100, lr=0.5, batch_size=32, max_epochs=20, random_state=seed
         )
-    return NetClassifier(MnistConvNet, lr=0.1, batch_size=32, max_epochs=3, random_state=seed)
+    return NetClassifier(MnistConvNet, lr=0.2, batch_size=32, max_epochs=6, random_state=seed)
 
 
 def make_attacks(X, y, X_test, y_test, seed):
-    """The attacks, by name: None, and four with a tenth of the rows (of the class) to change."""
-    size = 2 if X.shape[-1] == 8 else 4
+    """The attacks, by name; None is no attack."""
+    size, budget = (2, 2.0) if X.shape[-1] == 8 else (4, 5.0)
     patch = np.full(X.shape[1:], np.nan)
     patch[..., -size:, -size:] = 1.0
     own = np.mean(y == seed % 10)
-    surrogate = NetClassifier(Linear, lr=0.5, batch_size=32, max_epochs=10)
+    surrogates = {
+        module: NetClassifier(module, lr=0.5, batch_size=32, max_epochs=20)
+        for module in (Linear, MLP)
+    }
     target = X_test[seed : seed + 1], (y_test[seed : seed + 1] + 1) % 10
-    small = 1.0 if X.shape[-1] == 8 else 3.0
     return {
         "none": None,
         # A tenth of the target's class is poisoned.
         "BackdoorPatch": BackdoorPatch(patch, seed % 10, 0.1 / 0.9 * own, random_state=seed),
         "LabelFlip": LabelFlip(0.1, random_state=seed),
         "CleanLabelPGA": CleanLabelPGA(
-            surrogate, norm="l2,inf", budget=small, max_fraction=0.1, random_state=seed
+            surrogates[Linear],
+            norm="l2,inf",
+            budget=budget,
+            max_fraction=0.5,
+            random_state=seed,
         ),
         "GradientMatching": GradientMatching(
-            surrogate, target, budget=small, max_fraction=0.1, max_iter=50, random_state=seed
+            surrogates[MLP],
+            target,
+            budget=budget,
+            max_fraction=0.1,
+            max_iter=50,
+            random_state=seed,
         ),
     }
 
@@ -113,6 +125,8 @@ def cells(args):
     X, y, X_test, y_test = load(args)
     for seed in range(args.seeds):
         for name, attack in make_attacks(X, y, X_test, y_test, seed).items():
+            if args.attacks and name not in args.attacks:
+                continue
             X_poisoned, y_poisoned = (X, y) if attack is None else attack.poison(X, y)
             poisoned = [] if attack is None else attack.poison_indices_
             start = time.process_time()
