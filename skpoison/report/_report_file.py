@@ -21,6 +21,8 @@ PLAIN = {
     "versions": str,
     "made": (str, int, float),
 }
+SETTINGS = {"drop", "cv", "n_splits", "n_repeats", "random_state"}
+MADE = {"date", "seconds"}
 
 
 def to_text(report):
@@ -63,7 +65,11 @@ def fields_of(text):
     if state["format"] != FORMAT or state["version"] != VERSION:
         raise ValueError("another format")
     fields = {name: _dict_of(state[name], kinds, name) for name, kinds in PLAIN.items()}
-    check_real(fields["settings"]["drop"], "drop", low=0)
+    _require(SETTINGS <= fields["settings"].keys(), "settings", fields["settings"])
+    _require(MADE <= fields["made"].keys(), "made", fields["made"])
+    _require(check_real(fields["settings"]["drop"], "drop") > 0, "settings", fields["settings"])
+    counts = fields["classes"].values()
+    _require(min(counts, default=0) >= 0 and sum(counts) > 0, "classes", fields["classes"])
     _require(isinstance(state["call"], str), "call", state["call"])
     studies = [
         {metric: RobustnessCurves.of_text(json.dumps(curves)) for metric, curves in study.items()}
@@ -130,12 +136,15 @@ def _facts(state):
     for name in ("is_share", "has_success"):
         _require(isinstance(getattr(facts, name), bool), name, getattr(facts, name))
     _list_of(facts.strengths, (int, float), "strengths")
+    is_rising = facts.strengths == sorted({0, *facts.strengths}) and len(facts.strengths) > 1
+    _require(is_rising, "strengths", facts.strengths)
     _dict_of(facts.tags, str, "tags")
     return facts
 
 
 def _certificate(state):
     accuracy = {int(n): _list_of(row, float, "accuracy") for n, row in state["accuracy"].items()}
+    _require(0 in accuracy and all(accuracy.values()), "accuracy", state["accuracy"])
     _require(isinstance(state["of"], str | None), "of", state["of"])
     _require(isinstance(state["model"], str), "model", state["model"])
     _require(isinstance(state["covers_rows"], bool), "covers_rows", state["covers_rows"])

@@ -60,6 +60,11 @@ BAD = {
     "certificate": lambda s: next(iter(s["certificates"].values())).update(accuracy={"a": [1.0]}),
     "list": lambda s: s["data"].update(rows=[1]),
     "made": lambda s: s.pop("made"),
+    "no date": lambda s: s["made"].pop("date"),
+    "no folds": lambda s: s["settings"].pop("n_splits"),
+    "drop 0": lambda s: s["settings"].update(drop=0),
+    "no rows": lambda s: s["classes"].update(dict.fromkeys(s["classes"], 0)),
+    "no certificate": lambda s: next(iter(s["certificates"].values())).update(accuracy={}),
 }
 
 
