@@ -14,6 +14,7 @@ from ._linear import LinearLogits, LinearObjective
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._surrogate import FLAT, device_of, differentiable, fit_surrogate, logits_of
+from ._vectors import empty_beside
 
 
 class CleanLabelPGA(BaseFeatureAttack):
@@ -200,11 +201,10 @@ class CleanLabelPGA(BaseFeatureAttack):
     def _perturb(self, X, y, random_state):
         objective, device = self._fit_objective(X, y, random_state)
         # Half precision is too coarse for the sums and small steps of the ascent.
-        dtype = torch.float64 if X.dtype == np.float64 else torch.float32
-        values = torch.tensor(X, dtype=dtype, device=device)
+        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        values = torch.from_numpy(np.array(X, dtype=dtype, order="C")).to(device)
         rows, delta, scratch = (
-            DeviceRows(own, device)
-            for own in (values, torch.empty_like(values), torch.empty_like(values))
+            DeviceRows(own, device) for own in (values, empty_beside(values), empty_beside(values))
         )
         self._ascend(X, objective, rows, delta, scratch)
         return delta.values.cpu().numpy()
@@ -230,5 +230,6 @@ class CleanLabelPGA(BaseFeatureAttack):
         device = device_of(self.surrogate_)
         codes = torch.tensor(codes, device=device)
         logits = logits_of(self.surrogate_, X)
-        kind = LinearObjective if isinstance(logits, LinearLogits) else Objective
+        is_linear = isinstance(logits, LinearLogits) and device.type == "cpu"
+        kind = LinearObjective if is_linear else Objective
         return kind(logits, self.loss, codes), device
