@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from skpoison import CleanLabelPGA
+from skpoison import CleanLabelPGA, project_l2inf, project_l21
 from skpoison.attacks._ascent import Ascent, DeviceRows, Objective, drop_outward, parts_of_moving
 from skpoison.attacks._linear import LinearLogits, LinearObjective
 
@@ -142,3 +142,64 @@ def test_sides_of_columns_are_sides_of_numbers(norm, loss):
     assert torch.equal(results[0], results[2])
     assert torch.equal(results[1], results[3])
     torch.testing.assert_close(results[0], results[1])
+
+
+class Cliff:
+    """An objective whose slope ends where the first feature passes 0.5; a weight for each row."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def part_size(self, rows, batch_size):
+        return batch_size
+
+    def losses(self, position, part):
+        return self.gradient(position, part)[0]
+
+    def gradient(self, position, part):
+        gradient = torch.zeros_like(position)
+        gradient[:, 0] = torch.where(position[:, 0] < 0.5, self.weights[part], 0.0)
+        return self.weights[part] * position[:, 0].clamp(max=0.5), gradient
+
+
+def plain(objective, X, radius, norm, box, max_iter):
+    """The steps that `CleanLabelPGA` documents, on all rows at once."""
+    project = {"l2,1": project_l21, "l2,inf": project_l2inf}[norm]
+    delta = torch.zeros_like(X)
+    for step in range(max_iter):
+        _, gradient = objective.gradient(X + delta, slice(None))
+        if box:
+            gradient = drop_outward(gradient, X + delta, box, gradient)
+        slopes = gradient.norm(dim=1)
+        lengths = 8 * radius / max_iter * (1 - step / max_iter) * torch.ones_like(slopes)
+        if norm == "l2,1":
+            lengths = lengths * slopes / slopes.sum()
+        if not slopes.any():
+            break
+        unit = gradient / torch.where(slopes > 0, slopes, 1.0)[:, None]
+        delta = project(delta + unit * lengths[:, None], radius)
+        if box:
+            delta = (X + delta).clamp(*box) - X
+    return delta
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    norm=st.sampled_from(["l2,1", "l2,inf"]),
+    box=st.sampled_from([None, (0.0, 0.7)]),
+    radius=st.sampled_from([0.1, 0.5, 2.0]),
+    batch_size=st.sampled_from([3, 100]),
+)
+def test_ascent_takes_the_steps_that_are_documented(seed, norm, box, radius, batch_size):
+    # Fails if a part is projected twice or with the factors of another step, or rows stop early.
+    rng = np.random.default_rng(seed)
+    X = torch.tensor(rng.uniform(0, 0.7, (12, 2)))
+    objective = Cliff(torch.tensor(rng.exponential(size=12)))
+    rows, delta, scratch = (
+        DeviceRows(own, "cpu") for own in (X, torch.empty_like(X), torch.empty_like(X))
+    )
+    options = {"step_size": "auto", "max_iter": 8, "batch_size": batch_size, "verbose": 0}
+    Ascent(norm, radius, box, 12, **options).run(objective, rows, delta, scratch)
+    expected = plain(objective, X, radius, norm, box, 8)
+    torch.testing.assert_close(delta.values, expected, rtol=1e-9, atol=1e-12)
