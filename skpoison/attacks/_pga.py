@@ -2,7 +2,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
@@ -15,6 +14,7 @@ from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._surrogate import FLAT, differentiable
+from ._vectors import empty_beside
 
 
 class CleanLabelPGA(BaseCellAttack):
@@ -265,7 +265,7 @@ class CleanLabelPGA(BaseCellAttack):
     def _move(self, cells, y, random_state):
         surrogate = self._fit_surrogate(cells, y, random_state)
         logits = surrogate.on(cells)
-        delta, scratch = torch.empty_like(logits.start), torch.empty_like(logits.start)
+        delta, scratch = empty_beside(logits.start), empty_beside(logits.start)
         self._ascend(cells, surrogate, logits, delta, scratch)
         return delta.cpu().numpy()
 
