@@ -43,6 +43,7 @@ from .nets import NetClassifier, fit_many
 from .report import RobustnessReport, robustness_report
 from .study import (
     BudgetHeatmapDisplay,
+    CertifiedAccuracyDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedClassifier,
@@ -65,6 +66,7 @@ __all__ = [
     "BaseFilter",
     "BaseLabelAttack",
     "BudgetHeatmapDisplay",
+    "CertifiedAccuracyDisplay",
     "ChainedAttack",
     "CifarConvNet",
     "CleanLabelPGA",

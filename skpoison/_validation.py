@@ -148,6 +148,11 @@ def check_rows(estimator, X, *, reset, places=None, allow_missing=False):
     if not hasattr(X, "shape"):
         X = check_array(X, allow_nd=True, ensure_all_finite=False)
     shape = tuple(X.shape)
+    if _is_plain(X) and not hasattr(estimator, "feature_names_in_"):
+        if reset:
+            estimator.n_features_in_, estimator.input_shape_ = shape[1], shape[1:]
+        if shape[1:] == estimator.input_shape_:
+            return X
     if len(shape) > 2:
         if not reset and shape[1:] != estimator.input_shape_:
             _raise_shape(estimator, shape[1:])
@@ -159,6 +164,19 @@ def check_rows(estimator, X, *, reset, places=None, allow_missing=False):
     elif shape[1:] != estimator.input_shape_:
         _raise_shape(estimator, shape[1:])
     return _as_floats(X, allow_missing).reshape(len(X), *estimator.input_shape_)
+
+
+def _is_plain(X):
+    """Whether X is a finite table of floats as `check_rows` returns it.
+
+    Scikit-learn's checks of such a table take a fifth of the time of making a small net.
+    """
+    is_float = type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64)
+    if not is_float or not X.size or not X.flags.c_contiguous:
+        return False
+    # A sum that is finite has finite terms. If it is not, scikit-learn says what is wrong.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
 
 
 def _as_floats(X, allow_missing):
@@ -253,11 +271,17 @@ def encode_labels(y, classes, owner):
 
     Raises for a label that is not in `classes`; the error says that they belong to `owner`.
     """
-    unknown = np.setdiff1d(y, classes)
+    y, order = np.asarray(y), np.argsort(classes)
+    if y.dtype == classes.dtype and len(classes):
+        # Numpy's difference of sets takes longer than making a layer of a net.
+        codes = np.searchsorted(classes[order[:-1]], y)
+        unknown = np.unique(y[classes[order[codes]] != y])
+    else:
+        codes = np.searchsorted(classes[order], y)
+        unknown = np.setdiff1d(y, classes)
     if len(unknown):
         raise ValueError(
             f"y must have only labels in `classes_` of {owner} ({np.asarray(classes).tolist()}), "
             f"got {unknown.tolist()}"
         )
-    order = np.argsort(classes)
-    return order[np.searchsorted(classes[order], y)]
+    return order[codes]

@@ -2,7 +2,11 @@
 How much poison do four victims tolerate?
 =========================================
 
-PLACEHOLDER
+A table of breaking points answers it: the strength of an attack at which a victim has lost 0.05 of
+its own accuracy, with a 95% interval. The linear model breaks at half a standard deviation if an
+attack chooses the direction (0.46), and at more than two if the direction is random (2.3). Flips
+chosen by their loss do as much harm as 1.6 to 2.4 times as many flips at random. The intervals are
+wide: five folds of 100 rows do not tell the four victims apart.
 """
 
 import numpy as np

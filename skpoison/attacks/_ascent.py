@@ -93,7 +93,7 @@ class Ascent:
         moving = rows.zeros() > 0
         moving[chosen] = True
         n_moving = len(factors[chosen])
-        parts = _parts_of_moving(moving, n_moving, size)
+        parts = parts_of_moving(moving, n_moving, size)
         self.loss_curve_ = []
         self.n_iter_ = 0
         for step in range(self.max_iter):
@@ -127,7 +127,7 @@ class Ascent:
             self.n_iter_ += 1
             if n_left < n_moving:
                 n_moving = int(n_left)
-                parts = _parts_of_moving(moving, n_moving, size)
+                parts = parts_of_moving(moving, n_moving, size)
             if is_joint:
                 lengths = self._step_lengths(on.slopes, step)
                 for part in parts:
@@ -307,7 +307,7 @@ class DeviceRows:
         self.values[part] = rows
 
 
-def _parts_of_moving(moving, n_moving, size):
+def parts_of_moving(moving, n_moving, size):
     """Slices of all rows or, where some rows do not move, indices of the others."""
     n = len(moving)
     if n_moving == n:

@@ -186,6 +186,7 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         cells = cells_of(
             self, X, columns=self.columns, clip=self.clip, scale=self.scale, whole=self.whole
         )
+        cells = cells.without_stuck(self._radius(len(cells)) if self.budget else np.inf)
         shape = cells.rows.shape[1:]
         self.columns_ = np.arange(cells.rows[0].size) if cells.places is None else cells.places
         self.scale_ = np.ones(shape).ravel() if cells.scale is None else cells.scale

@@ -103,6 +103,24 @@ class Cells:
 
         return settle
 
+    def without_stuck(self, radius):
+        """The cells without the whole columns in which a step of 1 is longer than the radius.
+
+        If no other column is there, all stay.
+        """
+        if self.whole is None:
+            return self
+        is_stuck = self.whole & (self._unit_steps() > radius)
+        return self.without(is_stuck) if is_stuck.any() and not is_stuck.all() else self
+
+    def lost_by_rounding(self):
+        """How long the part of a row's perturbation can be that whole columns do not take."""
+        return 0.0 if self.whole is None else float(np.linalg.norm(self._unit_steps()[self.whole]))
+
+    def _unit_steps(self):
+        """The length of a step of 1 in each column, in units of the scale."""
+        return np.ones(len(self.whole)) if self.scale is None else 1 / self.scale
+
     def put_into(self, rows, X):
         """Write rows of these columns into an array of all columns; missing cells stay missing."""
         rows = self.with_missing(rows)
@@ -327,7 +345,8 @@ def _box_of(clip, rows, missing, whole, names):
         if missing is not None:
             is_zero_or_one |= missing
         is_flag = whole & is_zero_or_one.all(axis=0)
-        low, high = np.where(is_flag, 0.0, low), np.where(is_flag, 1.0, high)
+        low = np.where(is_flag, np.maximum(low, 0), low)
+        high = np.where(is_flag, np.minimum(high, 1), high)
     return None if clip is None and whole is None else (low, high)
 
 

@@ -50,8 +50,9 @@ class FittedSurrogate:
     def on(self, cells):
         """The logits of these cells, as a function of where they are moved."""
         # Half precision is too coarse for the sums and small steps of an attack.
-        dtype = torch.float64 if cells.rows.dtype == np.float64 else torch.float32
-        start = torch.tensor(cells.in_units(), dtype=dtype, device=self.device)
+        dtype = np.float64 if cells.rows.dtype == np.float64 else np.float32
+        start = np.array(cells.in_units(), dtype=dtype, order="C")
+        start = torch.from_numpy(start).to(self.device)
         if self._is_plain:
             return PlainLogits(self.logits, start)
         features = self._features_of(cells.X)
@@ -65,7 +66,7 @@ class FittedSurrogate:
     def objective(self, logits, loss):
         """The attack loss of the cells that these logits are of."""
         codes = torch.tensor(self.codes, device=self.device)
-        if not isinstance(self.logits, LinearLogits):
+        if not isinstance(self.logits, LinearLogits) or self.device.type != "cpu":
             return Objective(logits, loss, codes)
         return LinearObjective(*logits.as_linear(), loss, codes, logits.missing)
 
@@ -152,7 +153,7 @@ class PlainLogits:
 
     def as_linear(self):
         """Weight and bias of the scores, where the model is linear."""
-        return self.logits.weight.detach(), self.logits.bias.detach()[:, None]
+        return self.logits.weight.detach().numpy(), self.logits.bias.detach().numpy()[:, None]
 
     def take(self, index):
         """The same for some of the rows."""
@@ -192,7 +193,8 @@ class MovedLogits:
         features = self.features.reshape(len(self.features), -1).double()
         own = weight.new_zeros(len(weight), start.shape[1])
         own.index_add_(1, self._columns, weight[:, self._moving] * self._slopes.double())
-        return own, weight @ features.T + bias[:, None] - own @ start.T
+        bias = weight @ features.T + bias[:, None] - own @ start.T
+        return own.numpy(), bias.numpy()
 
     def take(self, index):
         """The same for some of the rows."""

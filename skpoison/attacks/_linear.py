@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from ._ascent import Objective, Room
 from ._losses import SIGNS
-from ._vectors import as_float64
 
 # Numbers of a part of the rows. It and the room for it, some megabytes in all, stay in the cache.
 _PART = 2**18
@@ -36,16 +35,17 @@ class LinearLogits(torch.nn.Module):
 
 
 class LinearObjective(Objective):
-    """The attack loss of rows for `LinearLogits`, and its gradient, without autograd.
+    """The attack loss of rows for `LinearLogits`, and its gradient, without autograd, on the CPU.
 
-    The gradient of a row is a sum of the rows of the weights. Their factors, the residuals, are
-    the derivatives of the loss with respect to the scores.
+    Only differences of logits matter: with K classes there are K - 1 scores, of class 1 and on,
+    measured from class 0. The gradient of a row is a sum of the K - 1 rows of weights. Their
+    factors, the residuals, are the derivatives of the loss with respect to the scores.
 
     Parameters
     ----------
-    weight : torch.Tensor of shape (n_scores, d)
+    weight : ndarray of shape (n_scores, d)
         How a row's scores change with it; two classes have one score.
-    bias : torch.Tensor of shape (n_scores, 1) or (n_scores, n)
+    bias : ndarray of shape (n_scores, 1) or (n_scores, n)
         The scores at 0: of all rows, or of each row.
     loss : {"negated", "cross_entropy"}
         The attack loss: s l(s z, y), where l is the cross-entropy, z are the logits (with two
@@ -57,6 +57,8 @@ class LinearObjective(Objective):
     """
 
     def __init__(self, weight, bias, loss, codes, missing=None):
+        if len(weight) > 1:
+            weight, bias = weight[1:] - weight[0], bias[1:] - bias[0]
         self.weight = weight
         self.bias = bias
         self.sign = SIGNS[loss]
@@ -65,8 +67,8 @@ class LinearObjective(Objective):
         self._room = Room()
 
     def part_size(self, rows, batch_size):
-        """As many rows as stay in the cache, whatever the batch size: the sums round alike."""
-        return max(_PART // max(self.weight.shape[1], 1), _MIN_ROWS)
+        """As many rows as stay in the cache, whatever the batch size: so sums round alike."""
+        return max(_PART // self.weight.shape[1], _MIN_ROWS)
 
     def losses(self, position, part):
         """The loss of each row of a part, in float64."""
@@ -79,36 +81,48 @@ class LinearObjective(Objective):
         """
         losses, residuals = self._losses_and_residuals(position, part)
         gradient = self._room.like(position)
-        torch.mm(residuals.T, self.weight.to(position), out=gradient.view(position.shape[0], -1))
+        flat = gradient.view(position.shape[0], -1)
+        weight = torch.from_numpy(self.weight).to(flat)
+        if len(weight) == 1:
+            torch.mul(residuals.T, weight, out=flat)
+        else:
+            np.matmul(residuals.numpy().T, weight.numpy(), out=flat.numpy())
         if self.missing is not None:
-            gradient.masked_fill_(self.missing[part], 0)
+            flat.masked_fill_(self.missing[part], 0)
         return losses, gradient
 
     def _losses_and_residuals(self, position, part):
-        """The losses, (n,), in float64, and the residuals, (n_scores, n)."""
-        flat = position.reshape(position.shape[0], -1)
-        # Scores by class: torch computes fastest along rows that are long.
+        """The losses, (n,), in float64, and the residuals, (K - 1, n)."""
+        flat = position.numpy().reshape(position.shape[0], -1)
+        # NumPy multiplies by few columns faster than torch does, if they lie in one piece.
+        weight = np.ascontiguousarray(self.sign * self.weight.T, dtype=flat.dtype)
         bias = self.bias if self.bias.shape[1] == 1 else self.bias[:, part]
-        scores = torch.addmm(bias.to(flat), self.weight.to(flat), flat.T)
-        scores *= self.sign
-        of_two = len(scores) == 1
-        losses, residuals = (_of_two if of_two else _of_many)(scores, self.codes[part])
-        return as_float64(losses).mul_(self.sign), residuals
+        bias = torch.from_numpy(self.sign * bias).to(position)
+        # By class from here on, because both compute fastest along long rows.
+        logits = position.new_zeros(len(bias) + 1, position.shape[0])
+        torch.add(torch.from_numpy(flat @ weight).T, bias, out=logits[1:])
+        of = _of_two if len(bias) == 1 else _of_many
+        losses, residuals = of(logits, self.codes[part])
+        return losses.double().mul_(self.sign), residuals
 
 
-def _of_two(scores, codes):
-    """Cross-entropy of the logits (0, f), (n,), and its derivative with respect to f, (1, n)."""
+def _of_two(logits, codes):
+    """Cross-entropy of the logits (0, f), (n,), and its derivative in f, (1, n)."""
     # -1 for a label of 1, whose loss falls as f rises; 1 for a label of 0.
-    sides = 1 - 2 * codes.to(scores)
-    margins = scores * sides
+    sides = 1 - 2 * codes.to(logits)
+    margins = logits[1:] * sides
     return -F.logsigmoid(-margins[0]), margins.sigmoid_().mul_(sides)
 
 
-def _of_many(scores, codes):
-    """Cross-entropy of logits, (n,), and its derivatives with respect to them, (n_classes, n)."""
-    logarithms = scores.log_softmax(dim=0)
+def _of_many(logits, codes):
+    """Cross-entropy of the logits (0, f), (n,), and its derivatives in f, (n_classes - 1, n)."""
+    logits -= logits.amax(dim=0)
     own = codes[None]
-    losses = -logarithms.gather(0, own)[0]
-    residuals = logarithms.exp_().scatter_(0, own, 0.0)
+    label = logits.gather(0, own)[0]
+    shares = logits.exp_()
+    total = shares.sum(dim=0)
+    shares /= total
     # p - 1 of the label is minus the sum of the others, which keeps its digits where p is near 1.
-    return losses, residuals.scatter_(0, own, -residuals.sum(dim=0, keepdim=True))
+    shares.scatter_(0, own, 0.0)
+    residuals = shares.scatter_(0, own, -shares.sum(dim=0, keepdim=True))
+    return total.log_().sub_(label), residuals[1:]

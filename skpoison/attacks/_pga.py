@@ -2,7 +2,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
@@ -15,6 +14,7 @@ from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._surrogate import FLAT, differentiable
+from ._vectors import empty_beside
 
 
 class CleanLabelPGA(BaseCellAttack):
@@ -162,6 +162,10 @@ class CleanLabelPGA(BaseCellAttack):
     3    b  1225.0
     """
 
+    # A study fits the surrogate once for attacks that differ in these parameters alone.
+    used_after_surrogate = frozenset(
+        "batch_size budget clip loss max_fraction max_iter norm step_size verbose".split()
+    )
     tags = BaseCellAttack.tags | {
         "goal": "lower accuracy on all clean rows",
         "knowledge": "training data, and a surrogate fitted on them; not the fitted victim",
@@ -219,15 +223,21 @@ class CleanLabelPGA(BaseCellAttack):
         else:
             rows = self._write_to(self._check_out(out, cells), cells, y, random_state)
             y_new = y.copy()
-        if self._n_changeable(len(cells)) and self.budget_spent_ < 0.99 * self.budget_:
+        spent = self.budget_spent_
+        if self.whole is not None:
+            # What rounding took is no fault of the ascent.
+            n_moved = np.count_nonzero(self.perturbation_norms_) if self.norm == "l2,1" else 1
+            spent += n_moved * cells.lost_by_rounding()
+        if cells.missing is not None and self.norm == "l2,inf":
+            # Rows that hold nothing but missing cells have no use for theirs.
+            spent += self.budget_ * cells.missing.all(axis=1).mean()
+        if self._n_changeable(len(cells)) and spent < 0.99 * self.budget_:
             reason = (
                 "The box `clip` or a flat loss may leave no use for more; otherwise raise "
                 "`max_iter`."
             )
             if not self.n_iter_:
                 reason = f"The loss of `surrogate` has no slope at any row, {FLAT}"
-            elif self.whole is not None:
-                reason = "Columns in `whole` do not move by less than 1. " + reason
             warn_caller(
                 f"CleanLabelPGA spent {self.budget_spent_:.6g} of its budget of {self.budget_:.6g} "
                 f"in {self.n_iter_} steps. {reason}",
@@ -255,7 +265,7 @@ class CleanLabelPGA(BaseCellAttack):
     def _move(self, cells, y, random_state):
         surrogate = self._fit_surrogate(cells, y, random_state)
         logits = surrogate.on(cells)
-        delta, scratch = torch.empty_like(logits.start), torch.empty_like(logits.start)
+        delta, scratch = empty_beside(logits.start), empty_beside(logits.start)
         self._ascend(cells, surrogate, logits, delta, scratch)
         return delta.cpu().numpy()
 

@@ -58,7 +58,7 @@ class SmoothedLabelClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    **Prediction.** Least squares is linear in the labels. For a row x, training row i has a weight
+    **Prediction.** Least squares is linear in the labels. For a row x, training row i weighs::
 
         w_i = 1 / n + (x - m)^T (X^T X + alpha I)^-1 (x_i - m),
 

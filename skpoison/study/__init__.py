@@ -9,6 +9,7 @@ from ._robustness_curve import robustness_curve
 from ._validation_curve import validation_curve
 from .displays import (
     BudgetHeatmapDisplay,
+    CertifiedAccuracyDisplay,
     ExcessRiskDisplay,
     PerturbationNormDisplay,
     PoisonedRowsDisplay,
@@ -17,6 +18,7 @@ from .displays import (
 
 __all__ = [
     "BudgetHeatmapDisplay",
+    "CertifiedAccuracyDisplay",
     "ExcessRiskDisplay",
     "PerturbationNormDisplay",
     "PoisonedClassifier",

@@ -151,8 +151,11 @@ class _ExcessRiskPlan:
     def attack_key(self, part):
         return self.keys.of("attack", self._seeded_attack(part), self._rows(part))
 
-    def attack_task(self, part):
-        return AttackTask(self._seeded_attack(part), *take(self.data, self._rows(part)))
+    def attack_tasks(self, parts, n_jobs):
+        return {
+            (part,): AttackTask(self._seeded_attack(part), *take(self.data, self._rows(part)))
+            for part in parts
+        }
 
     def fit_task(self, place, fit, poisoned):
         data, rows = self.data, self._rows(place)

@@ -25,6 +25,7 @@ from sklearn.preprocessing import (
 )
 
 from skpoison import MLP, CleanLabelPGA, GradientMatching, NetClassifier, RandomNoise
+from skpoison.attacks._ascent import Objective
 from skpoison.attacks._cells import cells_of
 from skpoison.attacks._fitted_surrogate import FittedSurrogate
 from tables import table
@@ -151,6 +152,26 @@ def test_gradients_are_those_of_the_whole_pipeline(name, model):
         assert close.mean() > 0.9
     else:
         np.testing.assert_allclose(np.array(found).T, expected, rtol=1e-5, atol=1e-6 * size)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("labels", [Y, FRAME["code"].to_numpy()], ids=["two", "three"])
+def test_the_closed_form_of_a_linear_pipeline_is_its_gradient(name, labels):
+    # Fails if a row's own constant is another row's, or a missing cell moves.
+    cells, surrogate = on(FRAME, make_pipeline(clone(STEPS[name][0]), LINEAR), labels)
+    logits = surrogate.on(cells)
+    closed = surrogate.objective(logits, "negated")
+    auto = Objective(logits, "negated", torch.tensor(surrogate.codes))
+    assert type(closed) is not Objective
+    for part in (slice(5, 40), np.array([3, 1, 50])):
+        position = logits.start[part] + torch.tensor(RNG.standard_normal(len(FRAME)))[part, None]
+        if cells.missing is not None:
+            position = torch.where(torch.tensor(cells.missing[part]), logits.start[part], position)
+        for own, expected in zip(
+            closed.gradient(position, part), auto.gradient(position, part), strict=True
+        ):
+            torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("container", ["pandas", "nullable", "pyarrow", "polars"])

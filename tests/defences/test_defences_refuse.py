@@ -26,6 +26,28 @@ refuse_each(
 )
 TABLE.refuse_all_but_integers_from_1("trimmed.n_rounds", lambda v: trimmed(n_rounds=v).fit(X, Y))
 TABLE.refuse_all_but_integers_from_1("parted.n_partitions", lambda v: parted(v).fit(X, Y))
+TABLE.refuse_all_but_integers_from_1("parted.spread", lambda v: parted(spread=v).fit(X, Y))
+refuse_each(
+    "parted.vote",
+    lambda v: parted(vote=v).fit(X, Y),
+    ["Majority", "plurality", None, 1],
+    ValueError,
+    "`vote` must be one of 'majority', 'run-off', got {}",
+)
+refuse_each(
+    "parted.certify.change",
+    lambda v: FITTED_PARTED.certify(X, v),
+    ["labels", "Any", None, 1],
+    ValueError,
+    "`change` must be one of 'any', 'label', got {}",
+)
+refuse_each(
+    "parted.certify.return_predictions",
+    lambda v: FITTED_PARTED.certify(X, return_predictions=v),
+    [1, None, "yes"],
+    TypeError,
+    "`return_predictions` must be True or False, got {}",
+)
 refuse_each(
     "parted.fused",
     lambda v: parted(fused=v).fit(X, Y),

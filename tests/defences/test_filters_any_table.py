@@ -23,6 +23,7 @@ from skpoison import (
     NeighbourVote,
     NetClassifier,
     SpectralSignatures,
+    robustness_curve,
 )
 from tables import CONTAINERS, CONTENTS, table, victim
 
@@ -111,6 +112,27 @@ def test_a_filtered_classifier_takes_what_its_estimator_takes(container, content
     alone = clone(estimator).fit(_safe_indexing(X, kept), _safe_indexing(y, kept))
     model = FilteredClassifier(estimator, Third()).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X_test), alone.predict_proba(X_test))
+
+
+def test_no_flagged_row_is_the_estimator_in_a_study():
+    # The victims have no seed of their own. Fails if the filter draws a seed before the estimator.
+    X, y = table("pandas", "numbers")
+    net = clone(NET).set_params(random_state=None)
+    nothing = SpectralSignatures(net, 0.0)
+    scores = [
+        robustness_curve(
+            estimator,
+            X,
+            y,
+            attacks={"clean": None},
+            param_name=name,
+            param_range=[0.3],
+            cv=2,
+            random_state=0,
+        ).scores["clean"]
+        for estimator, name in ((net, "lr"), (FilteredClassifier(net, nothing), "estimator__lr"))
+    ]
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])

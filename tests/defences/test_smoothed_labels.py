@@ -305,6 +305,38 @@ def test_the_best_flips_on_digits(n_classes):
         assert SmoothedLabelClassifier(**params).fit(X_own, labels).predict([row]) != label
 
 
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_no_certified_prediction_changes_under_10_000_random_flips(bound):
+    # The flips prefer rows of a large weight, and the strongest rival. Fails if "exact" is one
+    # larger.
+    params = {"alpha": 30.0, "noise": 0.001}
+    own = Y < 3
+    X_own, y = X[own], Y[own]
+    model = SmoothedLabelClassifier(**params).fit(X_own, y)
+    rows, rng = X_TEST[Y_TEST < 3][:5], np.random.default_rng(1)
+    weights = Ridge(params["alpha"]).fit(X_own, np.eye(len(y))).predict(rows)
+    radii, labels = model.certify(rows, bound=bound), model.predict(rows)
+    assert (radii > 0).all()
+    for row, radius, label, weight in zip(rows, radii, labels, weights, strict=True):
+        scores = np.bincount(y, weight, 3)
+        rival = np.argsort(scores)[-2]
+        losses = np.where(weight > 0, 1.0, -1.0) * ((y == label) * 1.0 - (y == rival)) + 1
+        losses = losses * np.abs(weight) + 1e-12
+        # The largest of randomly scaled losses, so that each draw has other rows.
+        noise = rng.exponential(size=(2000, len(y))) ** rng.uniform(0, 1, (2000, 1))
+        chosen = np.argpartition(-losses * noise, radius - 1, axis=1)[:, :radius]
+        drawn = np.tile(y, (2000, 1))
+        target = np.where(weight > 0, rival, label)
+        others = (y + rng.integers(1, 3, drawn.shape)) % 3
+        new = np.where((target == y) | (rng.random(drawn.shape) < 0.1), others, target)
+        np.put_along_axis(drawn, chosen, np.take_along_axis(new, chosen, axis=1), axis=1)
+        assert ((drawn != y).sum(axis=1) == radius).all()
+        after = (drawn[:, :, np.newaxis] == np.arange(3)).transpose(0, 2, 1) @ weight
+        assert (after.argmax(axis=1) == label).all()
+        for flipped in drawn[:5]:
+            assert SmoothedLabelClassifier(**params).fit(X_own, flipped).predict([row]) == label
+
+
 def numbers(model, X):
     return np.array([model.log_error_bound(X), *(model.certify(X, bound=b) for b in BOUNDS)])
 

@@ -7,6 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -356,3 +359,22 @@ def test_projections_agree_with_the_cpu(seed, dtype, share, is_tiny):
         assert found.cpu().numpy().dtype == dtype
         atol = 4 * float(np.finfo(dtype).eps) * largest
         np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("norm", ["l2,1", "l2,inf"])
+@pytest.mark.parametrize("kind", [CleanLabelPGA, GradientMatching])
+def test_a_pipeline_on_the_device_moves_a_table_as_on_the_cpu(kind, norm):
+    # Fails if sides of the box, features, slopes or missing cells stay on the CPU.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3)) * [1.0, 100.0, 1.0] + [0.0, 900.0, 0.0]
+    X[::5, 2] = np.nan
+    y = (X[:, 0] > 0).astype(int)
+    moved = []
+    for device in ("cpu", "cuda"):
+        net = NetClassifier(MLP, module__width=8, max_epochs=3, random_state=0, device=device)
+        surrogate = make_pipeline(SimpleImputer(), StandardScaler(), net)
+        options = {"scale": "std", "clip": "range", "max_iter": 5, "norm": norm, "budget": 0.5}
+        target = {"target": (X[1:2], [0])} if kind is GradientMatching else {}
+        moved.append(kind(surrogate, **target, **options, random_state=0).poison(X, y)[0])
+    assert np.nan_to_num(moved[0] - X).any()
+    np.testing.assert_allclose(moved[1] / X, moved[0] / X, rtol=1e-3, atol=1e-4)

@@ -215,6 +215,8 @@ SCRIPT = """
     X = np.random.default_rng(0).uniform(size=(24, 4)).astype(np.float32)
     y = np.arange(24) % 2
     NetClassifier(MLP, max_epochs=1).fit(X, y)
+    # Imports torch's compiler, which each fork would import again.
+    torch.optim.SGD([torch.ones(1, requires_grad=True)])
 
     def write(changed):
         for name, text in {**files, **changed}.items():

@@ -93,8 +93,10 @@ SCRIPT = """
 
     X, y = load_digits(return_X_y=True)
     net = NetClassifier(MLP, lr=0.5, batch_size=32, max_epochs=5, callbacks=[Slow()])
-    # What torch imports at the first fit, and each fork would import again.
+    # What torch imports at the first fits and for its first optimiser, and each fork would import
+    # again.
     fit_many([NetClassifier(MLP, max_epochs=1) for _ in range(3)], [(X, y)] * 3, fused=True)
+    torch.optim.SGD([torch.ones(1, requires_grad=True)])
 
     def study(name, fused, memory):
         curve = robustness_curve(

@@ -7,7 +7,7 @@ from ._plan import PlannedFit, RobustnessPlan, Victim
 from ._runner import run_plan, run_tasks
 from ._telling import telling_scorer
 from ._unseeded import unseeded_in_attack, unseeded_in_study
-from ._worker import AttackTask, FitTask, StackTask, run_attack, take
+from ._worker import AttackTask, FitTask, SharedSurrogateTask, StackTask, run_attack, take
 
 __all__ = [
     "AttackTask",
@@ -15,6 +15,7 @@ __all__ = [
     "Keys",
     "PlannedFit",
     "RobustnessPlan",
+    "SharedSurrogateTask",
     "StackTask",
     "Store",
     "Victim",

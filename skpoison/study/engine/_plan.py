@@ -17,7 +17,7 @@ from ..._seeding import seed_estimator
 from ...nets.stacks import is_worth_a_stack
 from ._keys import Keys
 from ._metadata import rows_of
-from ._worker import AttackTask, FitTask, Poisoned, StackTask, take
+from ._worker import AttackTask, FitTask, Poisoned, SharedSurrogateTask, StackTask, take
 
 # How many bytes of poisoned rows are held at a time. Attacks beyond that wait for the next wave.
 MAX_BYTES = 2**30
@@ -131,8 +131,8 @@ class Plan(Protocol):
     def attack_key(self, part: Any) -> str | None:
         """The key of poisoned rows in the store, or None if nothing is kept."""
 
-    def attack_task(self, part: Any) -> AttackTask:
-        """The task that poisons a part."""
+    def attack_tasks(self, parts: list, n_jobs: int | None) -> dict:
+        """The tasks that poison the parts: a dict of tuples of parts to tasks."""
 
     def fit_task(self, place: Any, fit: PlannedFit, poisoned: Poisoned | None) -> FitTask:
         """The task of a fit; `poisoned` has its poisoned rows, or is None for clean training."""
@@ -253,9 +253,46 @@ class RobustnessPlan:
     def attack_key(self, part):
         return self.keys.of("attack", self._seeded_attack(part), part.split)
 
-    def attack_task(self, part):
-        data = self.data if part.split is None else take(self.data, self.splits[part.split][0])
-        return AttackTask(self._seeded_attack(part), *data, finds_rows=self.tells_poison)
+    def attack_tasks(self, parts, n_jobs):
+        groups = {}
+        for part in parts:
+            groups.setdefault(self._shared_by(part), []).append(part)
+        tasks = {}
+        for group in groups.values():
+            # Workers without a group of their own get a share of another's.
+            n_shares = min(len(group), math.ceil(effective_n_jobs(n_jobs) / len(groups)))
+            split = group[0].split
+            X, y = self.data if split is None else take(self.data, self.splits[split][0])
+            for k in range(n_shares):
+                share = group[k::n_shares]
+                own = [
+                    AttackTask(self._seeded_attack(part), X, y, finds_rows=self.tells_poison)
+                    for part in share
+                ]
+                tasks[tuple(share)] = SharedSurrogateTask(own) if len(own) > 1 else own[0]
+        return tasks
+
+    def _shared_by(self, part):
+        """What parts have in common that fit the same surrogate; the part itself if none does.
+
+        They have the rows, the seeds (a study sets them all) and each parameter that the surrogate
+        depends on, down to its identity: estimators cannot be compared.
+        """
+        attack = self.attacks[part.attack]
+        # A subclass may fit its surrogate in another way.
+        later = vars(type(attack)).get("used_after_surrogate")
+        # What has no `logits` is fitted fast, or is a Pipeline.
+        if later is None or not hasattr(attack.surrogate, "logits"):
+            return part
+        strength = self.strength_names and self.strength_names[part.attack]
+        if strength is not None and strength not in later:
+            return part
+        fixed = {
+            name: id(value)
+            for name, value in attack.get_params(deep=False).items()
+            if name not in later and name != "random_state"
+        }
+        return type(attack), part.repeat, part.split, tuple(sorted(fixed.items()))
 
     def fit_task(self, place, fit, poisoned):
         train, held_out = self.splits[place.split]

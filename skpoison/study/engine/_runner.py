@@ -116,19 +116,20 @@ class _Runner:
         keys = {}
         if self.store.enabled:
             keys = {part: self.plan.attack_key(part) for part in parts}
-        poisoned, tasks = {}, {}
+        poisoned, missing = {}, []
         for part in parts:
             rows = self.store.find(keys.get(part))
             if rows is None:
-                tasks[part,] = self.plan.attack_task(part)
+                missing.append(part)
             else:
                 poisoned[part] = Outcome(rows, None)
         self.bar.update(len(poisoned))
-        for (part,), (outcome,) in self.run_tasks(tasks):
-            poisoned[part] = outcome
-            if outcome.error is None:
-                self.store.keep(keys.get(part), outcome.value)
-            self.bar.update()
+        for done, outcomes in self.run_tasks(self.plan.attack_tasks(missing, self.n_jobs)):
+            for part, outcome in zip(done, outcomes, strict=True):
+                poisoned[part] = outcome
+                if outcome.error is None:
+                    self.store.keep(keys.get(part), outcome.value)
+                self.bar.update()
         return poisoned
 
     def run_tasks(self, tasks):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 
 from ..._frames import count_rows, rows_that_differ
@@ -87,6 +88,25 @@ class AttackTask:
                 changed = rows_that_differ(self.X, X) | rows_that_differ(self.y, y)
                 changed = np.flatnonzero(changed)
         return Poisoned(X, y, changed)
+
+
+@dataclass(eq=False, slots=True)
+class SharedSurrogateTask:
+    """Run attacks that would fit the same surrogate on the same rows; each has an outcome.
+
+    The first that succeeds fits the surrogate, and all later ones are given it.
+    """
+
+    tasks: list[AttackTask]
+
+    def outcomes(self, strict):
+        outcomes, fitted = [], None
+        for task in self.tasks:
+            if fitted is not None:
+                task.attack.set_params(surrogate=FrozenEstimator(fitted))
+            outcomes += task.outcomes(strict)
+            fitted = fitted or getattr(task.attack, "surrogate_", None)
+        return outcomes
 
 
 @dataclass(eq=False, slots=True)
