@@ -8,7 +8,7 @@ from sklearn.base import clone
 from ..defences import PartitionEnsemble
 from ..study import robustness_curve
 from ._own_attacks import code_of
-from ._scores import score_certificates
+from ._scores import CHANGES, LABELS, ROWS, certified, score_certificates
 
 # Rows in each partition of the ensemble that a report adds, and bounds on its partitions.
 ROWS_OF_A_PARTITION, FEWEST, MOST = 50, 5, 50
@@ -25,21 +25,19 @@ class Certificate:
     of : str or None
         For an ensemble that the report has added: the victim whose copies vote. It is another model
         than this victim.
-    covers_rows : bool
-        Whether a change may be of a whole row. If not, it is a flipped label.
-    accuracy : dict of int to list of float
-        By number of changes, for each fold and repeat: the share of clean rows that are predicted
-        right, and stay right under so many changes of the training rows.
+    accuracy : dict of str to dict of int to list of float
+        For each fit, the share of clean rows that are predicted right, and stay right under so many
+        changes of the training rows. "labels": flipped labels. "rows", of a `PartitionEnsemble`:
+        rows inserted, removed or relabelled; a row whose features change counts as two.
     """
 
     model: str
     of: str | None
-    covers_rows: bool
-    accuracy: dict[int, list[float]]
+    accuracy: dict[str, dict[int, list[float]]]
 
-    def mean(self, n_changes):
+    def mean(self, kind, n_changes):
         """The certified accuracy, a mean over the folds and repeats that did not fail."""
-        return float(np.nanmean(self.accuracy[n_changes]))
+        return float(np.nanmean(self.accuracy[kind][n_changes]))
 
 
 def certify(victims, X, y, *, n_train, **study_kw):
@@ -65,15 +63,19 @@ def certify(victims, X, y, *, n_train, **study_kw):
         reason = str(error).strip().rpartition("\n")[2]
         return {}, {f"certificates of a PartitionEnsemble of {first}": reason}
     return {
-        name: Certificate(
-            code_of(victim),
-            first,
-            # What other victims certify are numbers of flipped labels.
-            isinstance(victim, PartitionEnsemble),
-            {
-                int(n): [float(score) for score in by_victim[name].scores["clean"][0]]
-                for n, by_victim in curves.items()
-            },
-        )
+        name: Certificate(code_of(victim), first, _accuracy(curves, name))
         for name, victim in able.items()
     }, {}
+
+
+def _accuracy(curves, victim):
+    """The certified accuracies of a victim: those that it has."""
+    found = {}
+    for kind in (LABELS, ROWS):
+        scores = {
+            n: [float(one) for one in curves[certified(kind, n)][victim].scores["clean"][0]]
+            for n in CHANGES
+        }
+        if np.isfinite(scores[0]).any():
+            found[kind] = scores
+    return found

@@ -8,6 +8,7 @@ from ..study import RobustnessCurves
 from ._attack_facts import AttackFacts
 from ._certificates import Certificate
 from ._poisoned_rows import COLUMNS, PoisonedRows
+from ._scores import LABELS, ROWS
 
 FORMAT = "skpoison.RobustnessReport"
 VERSION = 1
@@ -143,12 +144,16 @@ def _facts(state):
 
 
 def _certificate(state):
-    accuracy = {int(n): _list_of(row, float, "accuracy") for n, row in state["accuracy"].items()}
-    _require(0 in accuracy and all(accuracy.values()), "accuracy", state["accuracy"])
+    accuracy = {
+        kind: {int(n): _list_of(row, float, "accuracy") for n, row in by_number.items()}
+        for kind, by_number in state["accuracy"].items()
+    }
+    is_whole = all(0 in own and 2 in own and all(own.values()) for own in accuracy.values())
+    _require(LABELS in accuracy and accuracy.keys() <= {LABELS, ROWS}, "accuracy", list(accuracy))
+    _require(is_whole, "accuracy", state["accuracy"])
     _require(isinstance(state["of"], str | None), "of", state["of"])
     _require(isinstance(state["model"], str), "model", state["model"])
-    _require(isinstance(state["covers_rows"], bool), "covers_rows", state["covers_rows"])
-    return Certificate(state["model"], state["of"], state["covers_rows"], accuracy)
+    return Certificate(state["model"], state["of"], accuracy)
 
 
 def _rows(state):

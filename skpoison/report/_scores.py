@@ -3,8 +3,10 @@
 import numpy as np
 
 from .._frames import plain_labels
+from ..defences import PartitionEnsemble
 
 # The numbers of changes that a prediction may withstand, where a victim certifies its predictions.
+LABELS, ROWS = "labels", "rows"
 CHANGES = (0, 1, 2, 3, 4, 6, 8, 10, 14, 20, 30, 40, 60, 100, 200, 400)
 
 
@@ -35,7 +37,26 @@ def success_of(attack):
 
 
 def score_certificates(estimator, X, y):
-    """The share of rows that are predicted right, and stay right under each number of changes."""
+    """The share of rows that are predicted right, and stay right under each number of changes.
+
+    Changes are flips of labels, and for a `PartitionEnsemble` those of whole rows too. For other
+    classifiers, the latter are NaN.
+    """
     is_right = np.ravel(plain_labels(estimator.predict(X))) == np.ravel(plain_labels(y))
-    radius = np.asarray(estimator.certify(X))
-    return {str(n): np.mean(is_right & (radius >= n)) for n in CHANGES}
+    if isinstance(estimator, PartitionEnsemble):
+        radii = {
+            LABELS: estimator.certify(X, change="label"),
+            ROWS: estimator.certify(X, change="any"),
+        }
+    else:
+        radii = {LABELS: estimator.certify(X)}
+    found = {certified(kind, n): np.nan for kind in (LABELS, ROWS) for n in CHANGES}
+    for kind, radius in radii.items():
+        for n in CHANGES:
+            found[certified(kind, n)] = np.mean(is_right & (np.asarray(radius) >= n))
+    return found
+
+
+def certified(kind, n_changes):
+    """The name of the certified accuracy under a number of changes."""
+    return f"{kind} {n_changes}"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .._intervals import rounded
-from ._scores import success_of
+from ._scores import LABELS, ROWS, success_of
 
 
 def answer(report):
@@ -235,14 +235,14 @@ def certificate_sentences(report):
     """What certified predictions withstand."""
     sentences = []
     for name, one in report.certificates.items():
-        n = 2 if 2 in one.accuracy else max(one.accuracy)
-        start = f"{name} is right on {percent(one.mean(0))} of clean rows"
-        if one.of is not None:
-            start = f"Another model, {name}, is right on {percent(one.mean(0))} of clean rows"
-        changes = f"whatever happens to {n} labels"
-        if one.covers_rows:
-            changes += f" or to the features of {n // 2} row"
-        sentences.append(f"{start}, and stays right on {percent(one.mean(n))} {changes}.")
+        start = name if one.of is None else f"Another model, {name},"
+        text = f"{start} is right on {percent(one.mean(LABELS, 0))} of clean rows, and stays right "
+        text += f"on {percent(one.mean(LABELS, 2))} whatever happens to 2 labels"
+        if ROWS in one.accuracy:
+            text += (
+                f" and on {percent(one.mean(ROWS, 2))} whatever happens to the features of 1 row"
+            )
+        sentences.append(f"{text}.")
     return sentences
 
 

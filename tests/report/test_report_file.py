@@ -57,7 +57,9 @@ BAD = {
     "length": lambda s: s["poisoned"]["flips by loss"]["row"].append(1),
     "curve": lambda s: s["studies"][0]["accuracy"].update(curves=[]),
     "metric": lambda s: s["studies"][0].pop("changed"),
-    "certificate": lambda s: next(iter(s["certificates"].values())).update(accuracy={"a": [1.0]}),
+    "certificate": lambda s: next(iter(s["certificates"].values())).update(
+        accuracy={"labels": {"a": [1.0]}}
+    ),
     "list": lambda s: s["data"].update(rows=[1]),
     "made": lambda s: s.pop("made"),
     "no date": lambda s: s["made"].pop("date"),
