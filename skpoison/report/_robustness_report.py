@@ -138,7 +138,7 @@ def robustness_report(
     ... )
     >>> print(report)
     The model is right on 9...% of clean rows it has not seen; the most frequent class has 62.7% ...
-    The model loses 5 points of accuracy at a rate of ...% of flips [...%, ...%].
+    The model loses 5 points of accuracy at a rate of ...% [...%, ...%] of flips.
     Another model, PartitionEnsemble of DecisionTreeClassifier, is right on 9...% of clean rows, ...
     """
     start = time.perf_counter()
