@@ -398,30 +398,16 @@ def test_seeds_come_one_after_the_other(tmp_path):
 
 
 @pytest.fixture
-def run_here(monkeypatch, tmp_path):
+def run_here(load_script, monkeypatch, tmp_path):
     """Runs the script in this process, where torch is there already; returns its table."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    import fig3_width
+    script = load_script("fig3_width")
 
     def run(*arguments):
-        monkeypatch.setattr(
-            sys, "argv", [str(SCRIPT), *map(str, arguments), "--out", str(tmp_path)]
-        )
-        fig3_width.main()
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments, "--out", str(tmp_path)])
+        script.main()
         return pd.read_csv(tmp_path / "fig3_width_mnist_second_smoke.csv")
 
-    yield run
-    for name in (
-        "fig3_width",
-        "_fig3_report",
-        "_rates",
-        "_cell_table",
-        "_common",
-        "_resumable_fit",
-    ):
-        if name not in before:
-            sys.modules.pop(name, None)
+    return run
 
 
 def test_rules_of_the_rate(run_here, tmp_path, monkeypatch):
@@ -473,9 +459,9 @@ def test_rules_of_the_rate(run_here, tmp_path, monkeypatch):
     assert found["seconds"].min() == 0
 
 
-def test_equal_loss_and_falls(run_here, tmp_path):
+def test_equal_loss_and_falls(load_script):
     # Fails if the epoch is another than the first under the level, or if seeds are not paired.
-    import _fig3_report
+    report = load_script("_fig3_report")
 
     class Table:
         def read_extras(self, row):
@@ -488,12 +474,12 @@ def test_equal_loss_and_falls(run_here, tmp_path):
         | {"score": score}
         for w, s, score in [(10, 0, 0.9), (10, 1, 0.8), (20, 0, 0.5), (20, 1, 0.6), (10, 2, 0.1)]
     ]
-    frame = _fig3_report.at_equal_loss(pd.DataFrame(cells[:1]), Table())
+    frame = report.at_equal_loss(pd.DataFrame(cells[:1]), Table())
     assert frame["level"].tolist() == [1.0, 0.9, 0.8, 0.7, 0.3, 0.1]
     assert frame["epoch"].tolist() == [1, 2, 2, 2, 4, 4]
     assert frame["score"].tolist() == [1, 2, 2, 2, 4, 4]
     assert frame["kept_score"].tolist() == [1, 1, 1, 1, 4, 4]
-    found = _fig3_report.falls(pd.DataFrame(cells)).iloc[0]
+    found = report.falls(pd.DataFrame(cells)).iloc[0]
     assert (found["width"], found["widest"], found["n"]) == (10, 20, 2)
     assert found["fall"] == pytest.approx(0.3)
     assert found["low"] < 0 < found["high"]
