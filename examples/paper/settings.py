@@ -9,8 +9,9 @@ B = 3 and beta = 0.3; 100 steps of `CleanLabelPGA`; 15 epochs at rate 0.1 withou
 batch; the first of the best epochs on the poisoned fold is kept. A seed seeds surrogate, flips and
 net. Differences are paired over seeds.
 
-A base fit is twice as long as it needs to be. So it tells what more epochs, another patience,
-another rule for ties, and no early stopping would have given.
+The history of a fit tells what fewer epochs, another patience, another rule for ties, and no early
+stopping would have given. ``--cells`` names the folder of Figure 3's tables: where the base fits
+stand there, they are read and not done again.
 
 The attack of the recipes is 500 rounds of ascent on the loss of a batch, with step 10. "averaged"
 divides the loss by the rows of the batch, "summed" does not; "with gaps" draws the rows of a round
@@ -27,11 +28,13 @@ import math
 import os
 import time
 import types
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from _cell_table import CellTable
 from _common import data_name, load, make_parser, write_picture
 from attack_strength import recipe
 from fig3_width import N_ALL, N_FOLDS, RECIPES, commit, make_surrogate, poison
@@ -49,6 +52,7 @@ BASE = {
     "drop_last": True,
     "n_train": 10_000,
     "protocol": "paper",
+    "longer": 1,
 }
 # What is changed, and under which attacks it matters.
 CHANGES = {
@@ -61,6 +65,7 @@ CHANGES = {
     "C = 500, B = 2, beta = 0.2": ({"budgets": {"A": 500.0, "B": 2.0, "C": 0.2}}, "A B C"),
     "C = 1000, B = 4, beta = 0.4": ({"budgets": {"A": 1000.0, "B": 4.0, "C": 0.4}}, "A B C"),
     "n = 3,000": ({"n_train": 3000}, "clean A B C"),
+    "twice the epochs": ({"longer": 2}, "C clean A B"),
     'protocol "honest"': ({"protocol": "honest"}, "clean A B C"),
     "n = 30,000": ({"n_train": 30_000}, "clean A B C"),
 }
@@ -94,16 +99,20 @@ def kept_epoch(held_out, epochs, patience=math.inf, tie="first"):
 
 
 def endings(held_out, test, epochs):
-    """What a training of twice `epochs` tells of other ends: score and epoch, by setting."""
-    kept = {
-        "base": kept_epoch(held_out, epochs),
-        "of equal epochs the last": kept_epoch(held_out, epochs, tie="last"),
-        "patience 3": kept_epoch(held_out, epochs, patience=3),
-        f"{epochs // 3} epochs": kept_epoch(held_out, epochs // 3),
-        f"{2 * epochs} epochs": kept_epoch(held_out, 2 * epochs),
-        f"no early stopping, {epochs} epochs": epochs - 1,
-        f"no early stopping, {2 * epochs} epochs": 2 * epochs - 1,
-    }
+    """What a history tells of several ends of the training: score and epoch, by setting.
+
+    A history of twice `epochs` tells of the longer training only: the first half is the base's.
+    """
+    n = len(held_out)
+    kept = {f"{n} epochs": kept_epoch(held_out, n), f"no early stopping, {n} epochs": n - 1}
+    if n == epochs:
+        kept = {
+            "base": kept.pop(f"{n} epochs"),
+            "of equal epochs the last": kept_epoch(held_out, n, tie="last"),
+            "patience 3": kept_epoch(held_out, n, patience=3),
+            f"{n // 3} epochs": kept_epoch(held_out, n // 3),
+            **kept,
+        }
     return {name: (test[epoch], epoch) for name, epoch in kept.items()}
 
 
@@ -116,27 +125,20 @@ class Study:
         self.epochs = RECIPES["first"][args.scale]["epochs"]
         self.data, self.references, self.poisoned = {}, {}, {}
 
-    def compute(self, change, attack, seed):
-        """The rows of a cell: one, or for the base one for each ending."""
+    def compute(self, setting, change, attack, seed):
+        """The rows of a cell, by setting: one, or several if its history tells of more."""
         began = time.perf_counter()
         options = BASE | change
         train, held_out, clean_X, spent = self._split(options, attack, seed)
-        net = self._net(seed).set_params(drop_last=options["drop_last"])
-        epochs = self.epochs * (1 if change else 2)
-        history = {"loss": [], "held_out": [], "test": []}
-        test = self._rows(options["n_train"])[2:]
-        for _ in range(epochs):
-            net.partial_fit(*train, classes=net.classes)
-            history["loss"].append(float(net.history[-1, "train_loss"]))
-            history["held_out"].append(net.score(*held_out))
-            # Only an epoch that may be kept is scored, unless all may be.
-            best = kept_epoch(history["held_out"], len(history["held_out"])) + 1
-            wanted = not change or best == len(history["held_out"])
-            history["test"].append(net.score(*test) if wanted else math.nan)
-        found = endings(history["held_out"], history["test"], self.epochs) if not change else None
-        if found is None:
+        tells_more = setting == "base" or options["longer"] > 1
+        history = self._stored_history(attack, seed) if setting == "base" else None
+        if history is None:
+            history = self._train(options, train, held_out, seed, all_scores=tells_more)
+        if tells_more:
+            found = endings(history["held_out"], history["test"], self.epochs)
+        else:
             epoch = kept_epoch(history["held_out"], self.epochs)
-            found = {"": (history["test"][epoch], epoch)}
+            found = {setting: (history["test"][epoch], epoch)}
         about = self._about_poison(train[0], train[1], clean_X, attack, seed)
         common = {"spent": float(spent), **about, "commit": self.args.commit}
         return {
@@ -144,6 +146,34 @@ class Study:
             | {"seconds": round(time.perf_counter() - began, 1)}
             for name, (score, epoch) in found.items()
         }
+
+    def _stored_history(self, attack, seed):
+        """The history of a base fit in Figure 3's table, or None."""
+        if self.args.cells is None:
+            return None
+        table = CellTable(self.args.cells, f"fig3_width_mnist_first_n{BASE['n_train']}")
+        for row in table.rows():
+            key = (row["protocol"], row["attack"].split(",")[0], row["width"], row["split"])
+            wanted = (BASE["protocol"], attack, 100, 0)
+            if key == wanted and (row["seed"], row["lr_rule"]) == (seed, "constant"):
+                arrays = table.read_extras(row)
+                names = {"loss": "train_loss", "held_out": "held_out_accuracy"}
+                names["test"] = "test_accuracy"
+                return {name: arrays[column].tolist() for name, column in names.items()}
+        return None
+
+    def _train(self, options, train, held_out, seed, all_scores):
+        net = self._net(seed).set_params(drop_last=options["drop_last"])
+        history = {"loss": [], "held_out": [], "test": []}
+        test = self._rows(options["n_train"])[2:]
+        for epoch in range(self.epochs * options["longer"]):
+            net.partial_fit(*train, classes=net.classes)
+            history["loss"].append(float(net.history[-1, "train_loss"]))
+            history["held_out"].append(net.score(*held_out))
+            # An epoch that is not the best so far will not be kept.
+            wanted = all_scores or kept_epoch(history["held_out"], epoch + 1) == epoch
+            history["test"].append(net.score(*test) if wanted else math.nan)
+        return history
 
     def _rows(self, n_train):
         if self.args.scale == "smoke":
@@ -275,13 +305,14 @@ def main():
     parser = make_parser(__doc__.strip().splitlines()[0], datasets=("mnist",))
     parser.add_argument("--settings", choices=list(CHANGES), nargs="+", default=list(CHANGES))
     parser.add_argument("--attacks", choices=list(KINDS), nargs="+", default=list(KINDS))
+    parser.add_argument("--cells", type=Path, help="folder of Figure 3's tables")
     parser.add_argument("--commit", help="of the package (default: what git says)")
     args = parser.parse_args()
     args.seeds, args.commit = args.seeds or N_SEEDS, args.commit or commit()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"settings_mnist_{args.scale}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    done = {(row["setting"], row["attack"], row["seed"]) for row in rows}
+    done = {(row["of"], row["attack"], row["seed"]) for row in rows}
     with threadpool_limits(1), use_threads(1):
         torch.set_num_threads(1)
         study = Study(args)
@@ -291,9 +322,9 @@ def main():
                 for attack in attacks.split():
                     if attack not in args.attacks or (setting, attack, seed) in done:
                         continue
-                    for name, found in study.compute(change, attack, seed).items():
-                        rows.append({"setting": name or setting, "attack": attack, "seed": seed})
-                        rows[-1] |= found
+                    for name, found in study.compute(setting, change, attack, seed).items():
+                        key = {"setting": name, "attack": attack, "seed": seed, "of": setting}
+                        rows.append(key | found)
                     temporary = path.with_suffix(".tmp")
                     pd.DataFrame(rows).to_csv(temporary, index=False)
                     os.replace(temporary, path)

@@ -33,6 +33,7 @@ def test_settings(load_script, monkeypatch, tmp_path):
     # finished fit is repeated.
     script = load_script("settings")
     names = ["base", "last batch kept", "500 rounds, averaged, rows drawn with gaps"]
+    names.append("twice the epochs")
 
     def run():
         options = ["--attacks", "A", "--seeds", "1", "--out", str(tmp_path), "--settings", *names]
@@ -41,8 +42,8 @@ def test_settings(load_script, monkeypatch, tmp_path):
         return pd.read_csv(tmp_path / "settings_mnist_smoke.csv").set_index("setting")
 
     frame = run()
-    assert len(frame) == 7 + 2
-    assert set(names) < set(frame.index)
+    assert len(frame) == 5 + 2 + 2
+    assert set(frame["of"]) == set(names)
     assert frame.loc["no early stopping, 6 epochs", "epoch"] == 5
     assert frame.loc["no early stopping, 12 epochs", "epoch"] == 11
     assert frame.loc["2 epochs", "epoch"] < 2
