@@ -71,3 +71,38 @@ def test_differences_are_paired(load_script):
     assert table.loc["base", "B"] == pytest.approx(80)
     assert table.loc["n", "B"] == pytest.approx(0)
     assert table.loc["n", "B std"] == pytest.approx(np.std([-10, 10], ddof=1))
+
+
+def test_harm_of_two_surrogates(load_script, monkeypatch, tmp_path):
+    # Fails if seeds are not paired, or a harm is taken against another net than the clean one.
+    script = load_script("surrogate_harm")
+    for seeds, file, harm in (("seed", "linear", 0.1), ("repeat", "conv", 0.3)):
+        rows = [
+            {"protocol": "paper", "attack": attack, "width": 10, seeds: seed, "score": score}
+            for seed in (0, 1, 2)
+            for attack, score in (("clean", 0.9 + seed / 100), ("A, C = 1", 0.8), ("B, B = 3", 0))
+        ]
+        frame = pd.DataFrame(rows)
+        frame.loc[frame["attack"] == "B, B = 3", "score"] = (
+            frame.loc[frame["attack"] == "clean", "score"].to_numpy() - harm
+        )
+        frame.to_csv(tmp_path / script.TABLES[file], index=False)
+    found = [
+        {"setting": setting, "attack": attack, "seed": 0, **dict.fromkeys(script.ABOUT, value)}
+        for setting, value in (("base", 0.5), ("convolutional surrogate", 0.7))
+        for attack in "AB"
+    ]
+    pd.DataFrame(found).to_csv(tmp_path / "settings_mnist_cpu.csv", index=False)
+    folders = [f"--{name}={tmp_path}" for name in ("cells", "settings", "out")]
+    monkeypatch.setattr(sys, "argv", ["surrogate_harm.py", *folders])
+    script.main()
+    harm = pd.read_csv(tmp_path / "surrogate_harm_mnist.csv").set_index("attack")
+    row = harm.loc["B"]
+    assert row[["linear", "conv", "conv - linear"]].tolist() == pytest.approx([10, 30, 20])
+    assert row["conv - linear low"] == pytest.approx(20)
+    # Three seeds lose 10, 11 and 12 points to A.
+    assert harm.loc["A", "linear"] == pytest.approx(11)
+    assert harm.loc["A", "linear low"] < 10
+    poison = pd.read_csv(tmp_path / "surrogate_poison_mnist.csv")
+    assert poison["surrogate"].tolist() == ["linear", "conv"] * 2
+    assert poison["moved"].tolist() == [0.5, 0.7] * 2
