@@ -1,5 +1,6 @@
 """What Figure 3's script says of its table: curves, pictures, and the tables made from it."""
 
+import itertools
 import math
 
 import matplotlib.pyplot as plt
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from _cell_table import KEY, key_of
 from _common import data_name
-from _rates import LR_RULES
+from _rates import FROM_WIDTH, LR_RULES
 
 from skpoison import RobustnessCurve, RobustnessCurveDisplay
 from skpoison.study import corrected_interval
@@ -150,85 +151,91 @@ def falls(frame):
 
 
 def draw(frame, args, n_folds):
-    """A panel for each protocol and rule of the rate; returns the figure and the shapes."""
-    parts = list(frame.groupby(["protocol", "lr_rule"], sort=False))
-    n_columns = min(len(parts), 3)
-    n_lines = math.ceil(len(parts) / n_columns)
+    """A panel for each protocol, at the constant rate where that was run; figure and shapes."""
+    shapes, panels = {}, []
+    for (protocol, rule), part in frame.groupby(["protocol", "lr_rule"], sort=False):
+        scores = part.groupby(["width", "attack"], sort=False)["score"]
+        table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
+        print(
+            f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n"
+        )
+        curve, rest = whole_curve(part, n_folds)
+        shapes[f"{protocol}, {rule}"] = describe(curve)
+        if rule == "constant" or "constant" not in set(frame["lr_rule"]):
+            panels.append((f'Protocol "{protocol}", rate {rule}', curve, rest))
     figure, axes = plt.subplots(
-        n_lines,
-        n_columns,
-        figsize=(max(5.5 * n_columns, 7), 4.4 * n_lines),
+        1,
+        len(panels),
+        figsize=(max(5.5 * len(panels), 7), 4.6),
         sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     figure.suptitle(f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}"')
-    shapes = {}
-    for ax, ((protocol, rule), part) in zip(axes.flat, parts, strict=False):
-        scores = part.groupby(["width", "attack"], sort=False)["score"]
-        table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
-        print(
-            f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n"
-        )
-        curve, n_seeds = draw_panel(ax, part, n_folds)
-        shapes[f"{protocol}, {rule}"] = describe(curve)
+    for ax, (title, curve, rest) in zip(axes[0], panels, strict=True):
+        draw_panel(ax, curve, rest)
+        n_seeds = curve.n_repeats
         words = "one seed" if n_seeds == 1 else f"{n_seeds} seeds: mean ± standard deviation"
-        ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}", rate {rule}, {words}')
+        ax.set(xscale="log", xlabel="Width", title=f"{title}\n{words}")
         ax.xaxis.set_minor_formatter("")
         ax.label_outer()
         ax.legend(loc="best")
-    for ax in axes.flat[len(parts) :]:
-        ax.remove()
     return figure, shapes
 
 
-def draw_panel(ax, part, n_folds):
-    """Curves of the seeds that have all widths; a ring for each fit of another seed.
+def whole_curve(part, n_folds):
+    """The curve of the seeds that have all widths, and the rows of the others.
 
-    A mean over one seed here and two there would bend where a seed begins. Returns the curve, and
-    how many seeds are in it.
+    A mean over one seed here and two there would bend where a seed begins.
     """
     counts = part.groupby("seed").size()
-    whole = counts.index[counts == counts.max()]
-    curve = curve_of(part[part["seed"].isin(whole)], n_folds)
+    is_whole = part["seed"].isin(counts.index[counts == counts.max()])
+    return curve_of(part[is_whole], n_folds), part[~is_whole]
+
+
+def draw_panel(ax, curve, rest):
+    """Curves of the seeds that have all widths; a square for each fit of another seed."""
     display = RobustnessCurveDisplay.from_curve(
         curve, ax=ax, score_name="Accuracy on clean test data"
     )
-    rest = part[~part["seed"].isin(whole)]
     for line, name in zip(display.lines_, curve.scores, strict=True):
         own = rest[rest["attack"] == name]
         label = "other seeds, not complete" if name == "clean" and len(rest) else None
         style = {"marker": "s", "markersize": 4, "fillstyle": "none", "linestyle": "none"}
         ax.plot(own["width"], own["score"], color=line.get_color(), label=label, **style)
-    return curve, len(whole)
 
 
 def draw_rules(frame, args):
-    """A panel for each attack: mean accuracy over width under each rule, and a dot for each fit."""
-    frame = frame[frame["protocol"] == "paper"]
+    """A panel for each attack and seed: accuracy over width under each rule of the rate.
+
+    Seeds are not averaged: each rule may have other seeds.
+    """
+    frame = frame[(frame["protocol"] == "paper") & (frame["width"] >= FROM_WIDTH)]
+    others = frame[frame["lr_rule"] != "constant"]
+    attacks, seeds = others["attack"].unique(), sorted(others["seed"].unique())
     rules = [rule for rule in LR_RULES if rule in set(frame["lr_rule"])]
-    attacks = frame[frame["lr_rule"] != "constant"]["attack"].unique()
     figure, axes = plt.subplots(
-        1,
         len(attacks),
-        figsize=(max(4.5 * len(attacks), 6), 4.4),
+        len(seeds),
+        figsize=(2 + 3.2 * len(seeds), 1 + 2.4 * len(attacks)),
         sharex=True,
-        sharey=True,
+        sharey="row",
         squeeze=False,
         layout="constrained",
     )
-    figure.suptitle(
-        f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}": rules of the rate, '
-        "means and single fits"
-    )
-    for ax, attack in zip(axes[0], attacks, strict=True):
-        for rule in rules:
-            part = frame[(frame["attack"] == attack) & (frame["lr_rule"] == rule)]
-            means = part.groupby("width")["score"].mean()
-            (line,) = ax.plot(means.index, means, label=rule)
-            ax.plot(part["width"], part["score"], ".", color=line.get_color(), alpha=0.6)
-        ax.set(xscale="log", xlabel="Width", title=attack)
-    axes[0, 0].set_ylabel("Accuracy on clean test data")
-    axes[0, 0].legend(title="rate")
+    figure.suptitle(f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}"')
+    for (i, attack), (j, seed) in itertools.product(enumerate(attacks), enumerate(seeds)):
+        ax = axes[i, j]
+        for k, rule in enumerate(rules):
+            is_own = (frame["attack"] == attack) & (frame["seed"] == seed)
+            part = frame[is_own & (frame["lr_rule"] == rule)].sort_values("width")
+            # Rules that share a fit lie on one another: the earlier ones have larger marks.
+            style = {"marker": "osD^"[k], "markersize": 9 - 2 * k, "alpha": 0.8}
+            ax.plot(part["width"], part["score"], label=rule, **style)
+        ax.set(xscale="log", title=f"{attack}, seed {seed}")
+        ax.label_outer()
+    figure.supxlabel("Width")
+    figure.supylabel("Accuracy on clean test data")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), title="rate", loc="outside right center")
     return figure
