@@ -128,6 +128,25 @@ def at_equal_loss(frame, table):
     return pd.DataFrame(rows)
 
 
+def motion(frame, table):
+    """How far the weights of each layer went, and how much accuracy swings from epoch to epoch.
+
+    ``swing`` is the mean absolute difference of accuracy on clean test rows between successive
+    epochs, from the sixth on (NaN if there are too few).
+    """
+    rows = []
+    for row in frame.to_dict("records"):
+        arrays = table.read_extras(row)
+        if not arrays:
+            continue
+        late = arrays["test_accuracy"][5:]
+        swing = np.abs(np.diff(late)).mean() if len(late) > 1 else math.nan
+        went = zip(arrays["parameter"], arrays["distance"], strict=True)
+        weights = {str(name): distance for name, distance in went if name.endswith("weight")}
+        rows.append({name: row[name] for name in KEY} | {"swing": swing} | weights)
+    return pd.DataFrame(rows)
+
+
 def falls(frame):
     """How far the widest net lies under each narrower one, paired over folds and seeds.
 

@@ -33,9 +33,10 @@ that was killed goes on, here or on another machine. A long fit also keeps a che
 epoch. Cells come in an order in which every prefix is useful: all conditions at one width after the
 other, the widths that show the shape first, then the next seed. Beside the table, each cell has a
 file with its hits on the test rows and on the training rows (packed bits), its history, and how far
-its parameters went. Three more tables are written from these: recall by class
-(``fig3_by_class_...``), accuracy at equal training loss (``fig3_equal_loss_...``) and, with several
-rules, how far the widest net lies under narrower ones (``fig3_falls_...``).
+its parameters went. More tables are written from these: recall by class (``fig3_by_class_...``),
+accuracy at equal training loss (``fig3_equal_loss_...``), how far each layer went and how much
+accuracy swings (``fig3_motion_...``) and, with several rules, how far the widest net lies under
+narrower ones (``fig3_falls_...``).
 """
 
 import math
@@ -50,7 +51,7 @@ import pandas as pd
 import torch
 from _cell_table import CellTable, TableError, key_of
 from _common import load, make_parser, memory_of, write_picture
-from _fig3_report import at_equal_loss, damage_by_class, draw, draw_rules, falls
+from _fig3_report import at_equal_loss, damage_by_class, draw, draw_rules, falls, motion
 from _rates import LR_RULES, MORE_EPOCHS, candidates_of, rates_of, with_rates
 from _resumable_fit import CHECKPOINT_SECONDS, distance_from_start, fit, forget
 from sklearn.exceptions import ConvergenceWarning
@@ -487,6 +488,7 @@ def main():
     tables = {
         "by_class": damage_by_class(frame, table, study.test[1]),
         "equal_loss": at_equal_loss(frame, table),
+        "motion": motion(frame, table),
     }
     if frame["lr_rule"].nunique() > 1:
         tables["falls"] = falls(frame)

@@ -463,11 +463,17 @@ def test_equal_loss_and_falls(load_script):
     # Fails if the epoch is another than the first under the level, or if seeds are not paired.
     report = load_script("_fig3_report")
 
+    arrays = {
+        "train_loss": np.array([2.0, 0.95, 0.4, 0.8, 0.05, 0.05, 0.05, 0.05]),
+        "test_accuracy": np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.7]),
+        "held_out_accuracy": np.array([0.1, 0.3, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]),
+        "parameter": np.array(["0.weight", "0.bias", "9.weight"]),
+        "distance": np.array([1.0, 9.0, 2.0]),
+    }
+
     class Table:
         def read_extras(self, row):
-            loss, test, held_out = [2.0, 0.95, 0.4, 0.8, 0.05], range(5), [1, 3, 2, 4, 5]
-            names = ("train_loss", "test_accuracy", "held_out_accuracy")
-            return dict(zip(names, map(np.array, (loss, test, held_out)), strict=True))
+            return arrays
 
     cells = [
         {"protocol": "paper", "attack": "B", "width": w, "split": 0, "seed": s, "lr_rule": "chosen"}
@@ -477,8 +483,11 @@ def test_equal_loss_and_falls(load_script):
     frame = report.at_equal_loss(pd.DataFrame(cells[:1]), Table())
     assert frame["level"].tolist() == [1.0, 0.9, 0.8, 0.7, 0.3, 0.1]
     assert frame["epoch"].tolist() == [1, 2, 2, 2, 4, 4]
-    assert frame["score"].tolist() == [1, 2, 2, 2, 4, 4]
-    assert frame["kept_score"].tolist() == [1, 1, 1, 1, 4, 4]
+    assert frame["score"].tolist() == [0.1, 0.2, 0.2, 0.2, 0.4, 0.4]
+    assert frame["kept_score"].tolist() == [0.1, 0.1, 0.1, 0.1, 0.4, 0.4]
+    moved = report.motion(pd.DataFrame(cells[:1]), Table()).iloc[0]
+    assert moved["swing"] == pytest.approx((0.3 + 0.1) / 2)
+    assert moved[["0.weight", "9.weight"]].tolist() == [1.0, 2.0]
     found = report.falls(pd.DataFrame(cells)).iloc[0]
     assert (found["width"], found["widest"], found["n"]) == (10, 20, 2)
     assert found["fall"] == pytest.approx(0.3)
