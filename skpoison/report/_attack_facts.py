@@ -49,4 +49,8 @@ class AttackFacts:
 
     def at(self, strength):
         """A strength in words."""
-        return self.phrase.replace("{}", self.value(strength), 1)
+        return self.in_words(self.value(strength))
+
+    def in_words(self, value):
+        """The words for a strength that is a text already."""
+        return self.phrase.replace("{}", value, 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sklearn.base import is_classifier
+from sklearn.model_selection import StratifiedKFold
 
 from .._files import write_texts
 from ._page import page
@@ -147,7 +148,7 @@ def _report(options):
         table.X,
         table.y,
         drop=options.drop,
-        cv=options.folds,
+        cv=StratifiedKFold(options.folds, shuffle=True, random_state=options.seed),
         n_repeats=options.repeats,
         n_jobs=options.jobs,
         memory=options.memory,

@@ -7,7 +7,7 @@ from ._pictures import description_of, picture_of
 from ._scores import success_of
 from ._sentences import (
     answer,
-    interval,
+    broken,
     is_real,
     largest_fall,
     percent,
@@ -51,7 +51,7 @@ def _common(report):
         {
             "attack": attack,
             "victim": victim,
-            "breaks": _breaks(report, victim, attack),
+            "breaks": broken(report.breaking_point(victim, attack), facts),
             "tolerated": _tolerated(report, victim, attack),
             "costs": f"{points(largest_fall(report, victim, attack))} at "
             f"{facts.value(max(facts.strengths))}",
@@ -67,40 +67,41 @@ def _common(report):
     }
 
 
-def _breaks(report, victim, attack):
-    point, facts = report.breaking_point(victim, attack), report.attacks[attack]
-    if math.isnan(point.budget):
-        return "no scores"
-    if math.isinf(point.budget):
-        return f"not up to {facts.value(max(point.drops))}"
-    return f"{facts.value(point.budget)} {interval(point, facts)}"
-
-
 def _tolerated(report, victim, attack):
     point, facts = report.breaking_point(victim, attack), report.attacks[attack]
     return "unknown" if math.isnan(point.low) else facts.value(point.low)
 
 
 def _comparisons(report):
-    """A table for each pair of the first victim and another, under each attack."""
+    """A table for each attack: how far other victims lie above the first, if there are others."""
     first, *others = report.victims
+    if not others:
+        return []
+    found = {
+        attack: [report.difference(other, first, attack) for other in others]
+        for attack in report.attacks
+    }
     return [
         {
-            "other": other,
-            "first": first,
             "attack": attack,
+            "first": first,
+            "others": others,
             "rows": [
                 {
                     "strength": place(facts, strength),
-                    "lies": points(lies),
-                    "real": {True: "yes", False: "no", None: "no verdict"}[is_real(lies)],
+                    "cells": [_verdict(lies[strength]) for lies in found[attack]],
                 }
-                for strength, lies in report.difference(other, first, attack).items()
+                for strength in facts.strengths
             ],
         }
-        for other in others
         for attack, facts in report.attacks.items()
     ]
+
+
+def _verdict(lies):
+    """A difference in words, and whether it is beyond chance."""
+    words = {True: "beyond chance", False: "", None: "no verdict"}
+    return points(lies), words[is_real(lies)]
 
 
 def _attacks(report):

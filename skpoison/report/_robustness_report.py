@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 
@@ -86,7 +86,7 @@ def robustness_report(
     drop : float, default=0.05
         The fall of accuracy whose strength is sought, between 0 and 1: 0.05 means five points.
     cv : int, cross-validation generator or iterable, default=None
-        The folds, as in `robustness_curve`; None: 5 stratified folds.
+        The folds, as in `robustness_curve`; None: 5 stratified folds of shuffled rows.
     n_repeats : int, default=1
         How often to repeat everything, on the same folds with new seeds.
     n_jobs : int, default=None
@@ -163,8 +163,9 @@ def robustness_report(
         seed = int(random_state)
     else:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-    # All studies have these folds.
-    splits = list(check_cv(cv, y, classifier=True).split(X, y))
+    # All studies have these folds. Tables in files are often sorted, so the default shuffles them.
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed) if cv is None else cv
+    splits = list(check_cv(folds, y, classifier=True).split(X, y))
     common = {
         "cv": splits,
         "n_repeats": n_repeats,
@@ -205,7 +206,7 @@ def robustness_report(
         data=about_rows,
         settings={
             "drop": drop,
-            "cv": "None" if cv is None else code_of(cv),
+            "cv": code_of(folds),
             "n_splits": len(splits),
             "n_repeats": int(n_repeats),
             "random_state": seed,

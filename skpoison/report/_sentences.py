@@ -9,43 +9,63 @@ from ._scores import success_of
 
 
 def answer(report):
-    """The sentences of the short answer: about each victim, and then about several."""
-    sentences = []
-    for victim in report.victims:
-        sentences.append(clean_sentence(report, victim))
-        sentences += [breaking_sentence(report, victim, attack) for attack in report.attacks]
-        sentences += weakest_sentence(report, victim)
-        sentences += control_sentences(report, victim)
-        sentences += success_sentences(report, victim)
+    """The sentences of the short answer."""
+    sentences = [clean_sentence(report)]
+    sentences += [breaking_sentence(report, attack) for attack in report.attacks]
+    sentences += weakest_sentences(report)
+    for attack in report.attacks:
+        sentences += control_sentence(report, attack)
+        sentences += success_sentence(report, attack)
     return [*sentences, *difference_sentences(report), *certificate_sentences(report)]
 
 
-def clean_sentence(report, victim):
-    """How good a victim is without poison."""
-    mean = report.means(next(iter(report.attacks)))[victim][0]
-    text = f"{subject(report, victim)} is right on {percent(mean)} of clean rows it has not seen"
-    if victim != next(iter(report.victims)):
-        return f"{text}."
+def clean_sentence(report):
+    """How good the victims are without poison."""
+    means = report.means(next(iter(report.attacks)))
+    first, *others = means
+    text = f"{subject(report)} is right on {percent(means[first][0])} of clean rows it has not seen"
+    for victim in others:
+        text += f", {victim} on {percent(means[victim][0])}"
     share = max(report.classes.values()) / sum(report.classes.values())
     return f"{text}; the most frequent class has {percent(share)} of the rows."
 
 
-def breaking_sentence(report, victim, attack):
-    """At which strength of an attack a victim has lost the stated accuracy."""
-    point, facts = report.breaking_point(victim, attack), report.attacks[attack]
-    who, lost = subject(report, victim), points_in_words(report.settings["drop"])
+def breaking_sentence(report, attack):
+    """At which strength of an attack the victims have lost the stated accuracy."""
+    facts, lost = report.attacks[attack], points_in_words(report.settings["drop"])
+    first, *others = ((v, report.breaking_point(v, attack)) for v in report.victims)
+    point = first[1]
     if math.isnan(point.budget):
-        return f"{who} has no scores under {attack}, because its fits failed."
-    if math.isfinite(point.budget):
-        return (
-            f"{who} loses {lost} of accuracy at {facts.at(point.budget)} {interval(point, facts)}."
+        text = f"{subject(report)} has no scores under {attack}, because its fits failed"
+    elif math.isfinite(point.budget):
+        text = (
+            f"{subject(report)} loses {lost} of accuracy at {facts.in_words(broken(point, facts))}"
         )
-    largest = max(strength for strength, fall in point.drops.items() if not math.isnan(fall.mean))
-    text = f"{who} loses less than {lost} of accuracy up to {facts.at(largest)}"
-    text += f": {points(point.drops[largest])} there."
-    if point.low < largest:
-        text += f" A loss of {lost} is ruled out up to {facts.value(point.low)} only."
-    return text
+    else:
+        largest = largest_scored(point)
+        text = f"{subject(report)} loses less than {lost} of accuracy up to {facts.at(largest)}"
+        text += f" ({points(point.drops[largest])} there"
+        if point.low < largest:
+            text += f"; a loss of {lost} is ruled out up to {facts.value(point.low)} only"
+        text += ")"
+    for victim, point in others:
+        word = "at " if math.isfinite(point.budget) else ""
+        text += f"; {victim} {word}{broken(point, facts)}"
+    return f"{text}."
+
+
+def broken(point, facts):
+    """A breaking point with its interval, in the units of its attack."""
+    if math.isnan(point.budget):
+        return "has no scores"
+    if math.isinf(point.budget):
+        return f"not up to {facts.value(largest_scored(point))}"
+    return f"{facts.value(point.budget)} {interval(point, facts)}"
+
+
+def largest_scored(point):
+    """The largest strength at which there are scores."""
+    return max(strength for strength, fall in point.drops.items() if not math.isnan(fall.mean))
 
 
 def interval(point, facts):
@@ -57,25 +77,80 @@ def interval(point, facts):
     return f"[{facts.value(point.low)}, {high}]"
 
 
-def weakest_sentence(report, victim):
-    """Which attack costs a victim most; none if there is only one attack."""
-    falls = {attack: largest_fall(report, victim, attack) for attack in report.attacks}
-    falls = {attack: fall for attack, fall in falls.items() if not math.isnan(fall.mean)}
-    if len(falls) < 2:
+def weakest_sentences(report):
+    """Which attack costs each victim most, if there are several attacks."""
+    weakest = {}
+    for victim in report.victims:
+        falls = {attack: largest_fall(report, victim, attack) for attack in report.attacks}
+        falls = {attack: fall for attack, fall in falls.items() if fall.mean > 0}
+        if falls and len(report.attacks) > 1:
+            worst = max(falls, key=lambda attack: falls[attack].mean)
+            weakest.setdefault(worst, {})[victim] = falls[worst]
+    sentences = []
+    for attack, falls in weakest.items():
+        facts = report.attacks[attack]
+        costs = listed([points(fall) + of(report, victim) for victim, fall in falls.items()])
+        sentences.append(
+            f"{are(report, list(falls))} weakest against {attack}: at its largest strength, "
+            f"{facts.value(max(facts.strengths))}, it costs {costs}, more than any other attack at "
+            "its own largest."
+        )
+    return sentences
+
+
+def are(report, victims):
+    """Victims as a subject, with "is" or "are"."""
+    if len(report.victims) == 1:
+        return "The model is"
+    return f"{listed(victims)} {'is' if len(victims) == 1 else 'are'}"
+
+
+def of(report, victim):
+    """The victim of a number, where there are several."""
+    return f" ({victim})" if len(report.victims) > 1 else ""
+
+
+def control_sentence(report, attack):
+    """What an attack costs beside its control."""
+    facts = report.attacks[attack]
+    strength, control = max(facts.strengths), report.attacks.get(facts.control)
+    if control is None or strength not in control.strengths:
         return []
-    worst = max(falls, key=lambda attack: falls[attack].mean)
-    if not falls[worst].mean > 0:
-        return [f"No attack tried costs {subject(report, victim, inside=True)} any accuracy."]
-    at = report.attacks[worst].at(max(report.attacks[worst].strengths))
-    return [
-        f"{subject(report, victim)} is weakest against {worst}, which cost most at the largest "
-        f"strengths tried: {points(falls[worst])} at {at}."
+    first, *others = (
+        (victim, *(fall_at(report, victim, name, strength) for name in (attack, facts.control)))
+        for victim in report.victims
+    )
+    text = (
+        f"At {facts.at(strength)}, {subject(report, inside=True)} loses {points(first[1])}; at "
+        f"{control.at(strength)}, the control, {points(first[2])}"
+    )
+    for victim, *falls in others:
+        own, of_control = (rounded(100 * fall.mean, 1) for fall in falls)
+        text += f"; {victim} loses {own} and {of_control}"
+    return [f"{text}."]
+
+
+def success_sentence(report, attack):
+    """How often an attack with an aim reaches it."""
+    facts = report.attacks[attack]
+    if not facts.has_success:
+        return []
+    shares = [
+        f"{percent(means[-1])}{of(report, victim)}, {percent(means[0])} without poison"
+        for victim, means in report.means(attack, success_of(attack)).items()
     ]
+    at = facts.at(facts.strengths[-1])
+    return [f"At {at}, the answer that the attack wants is given for {'; '.join(shares)}."]
 
 
 def largest_fall(report, victim, attack):
     """How far the accuracy falls at the largest strength of an attack."""
-    return report.breaking_point(victim, attack).drops[max(report.attacks[attack].strengths)]
+    return fall_at(report, victim, attack, max(report.attacks[attack].strengths))
+
+
+def fall_at(report, victim, attack, strength):
+    """How far the accuracy falls at a strength of an attack."""
+    return report.breaking_point(victim, attack).drops[strength]
 
 
 def control_sentences(report, victim):
@@ -110,22 +185,28 @@ def success_sentences(report, victim):
 def difference_sentences(report):
     """Whether each victim differs from the first by more than chance."""
     first, *others = report.victims
-    return [
-        difference_sentence(report, first, other, attack)
-        for other in others
-        for attack in report.attacks
-    ]
+    sentences = []
+    for other in others:
+        found = {
+            attack: difference_in_words(report, first, other, attack) for attack in report.attacks
+        }
+        equal = [attack for attack, words in found.items() if not words]
+        if equal:
+            sentences.append(
+                f"Under {listed(equal)}, {other} and {first} differ by no more than chance at all "
+                "strengths tried."
+            )
+        sentences += [
+            f"Under {name}, beyond chance, {text}." for name, text in found.items() if text
+        ]
+    return sentences
 
 
-def difference_sentence(report, first, other, attack):
-    """Whether two victims differ under an attack, beyond chance."""
+def difference_in_words(report, first, other, attack):
+    """Where two victims differ under an attack, beyond chance; "" if they do not."""
     facts = report.attacks[attack]
     found = report.difference(other, first, attack)
     real = {strength: lies for strength, lies in found.items() if is_real(lies)}
-    if not real:
-        return (
-            f"Under {attack}, {other} and {first} differ by no more than chance at all strengths."
-        )
     parts = []
     for word, sign in (("higher", 1), ("lower", -1)):
         own = {strength: lies for strength, lies in real.items() if sign * lies.mean > 0}
@@ -135,7 +216,7 @@ def difference_sentence(report, first, other, attack):
             parts.append(
                 f"{other} scores {word} than {first} at {where}, by up to {points(own[most], sign)}"
             )
-    return f"Under {attack}, beyond chance, {', and '.join(parts)}."
+    return ", and ".join(parts)
 
 
 def is_real(lies):
@@ -165,10 +246,10 @@ def certificate_sentences(report):
     return sentences
 
 
-def subject(report, victim, inside=False):
-    """A victim as the subject of a sentence, at its start or inside it."""
+def subject(report, inside=False):
+    """The first victim as the subject of a sentence, at its start or inside it."""
     if len(report.victims) > 1:
-        return victim
+        return next(iter(report.victims))
     return "the model" if inside else "The model"
 
 

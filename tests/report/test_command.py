@@ -30,6 +30,9 @@ def tree():
     )
     return make_pipeline(numbers, DecisionTreeClassifier(max_depth=2))
 
+def deep():
+    return DecisionTreeClassifier()
+
 def broken():
     raise ZeroDivisionError("it broke\\nin two lines")
 
@@ -149,6 +152,16 @@ def test_stopped_and_started_again_it_writes_the_same_file(folder, capsys, monke
     assert pages_without_times(folder) == expected
     whole = 2 * 2 * 5 + 2  # Victims x folds x (clean + 4 attacks), and certificates.
     assert len(n_fits) - before == whole - 9  # Nine fits are not done again.
+
+
+def test_a_sorted_table_is_shuffled(folder, capsys):
+    # Without shuffling, each fold would be tried on lengths that it was not trained on.
+    frame = pd.DataFrame({"length": np.arange(60), "species": ["dog", "cat"] * 30})
+    frame["species"] = np.where(frame["length"] // 12 % 2, "dog", "cat")
+    frame.to_csv("table.csv", index=False)
+    assert report("--estimator", "quick:deep", "--json", "out.json") == 0
+    accuracy = RobustnessReport.load("out.json").means("flips at random")["DecisionTreeClassifier"]
+    assert accuracy[0] > 0.8
 
 
 def frame_to(name, change):

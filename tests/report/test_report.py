@@ -103,8 +103,8 @@ def test_recalls_add_up_to_accuracy(report):
 def test_sentences_have_the_numbers(report):
     text = repr(report)
     point = report.breaking_point("tree", "flips at random")
-    assert f"tree loses 5 points of accuracy at {100 * point.budget:.3g}% of the labels" in text
-    assert "tree is weakest against" in text
+    assert f"tree loses 5 points of accuracy at {100 * point.budget:.3g}% [" in text
+    assert "weakest against gradient ascent: at its largest strength, 4, it costs" in text
     assert "the control" in text
     assert "Another model, PartitionEnsemble of tree" in text
     assert "Under flips at random, " in text
@@ -300,7 +300,7 @@ def test_images_get_a_patch_whose_success_is_measured():
     )
     assert found.attacks["patch"].has_success
     assert set(found.means("patch", "success patch")) == {"NetClassifier"}
-    assert "gives the answer that the patch wants" in repr(found)
+    assert "the answer that the attack wants is given for" in repr(found)
     moved = found.poisoned_rows("patch")
     assert (moved["new_label"] == "0").all()
     assert (moved["cells"] <= 1).all()
