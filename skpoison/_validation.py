@@ -113,22 +113,6 @@ def check_interval(value, name):
     return low, high
 
 
-def check_inside(X, interval, name):
-    """Raise unless every value of the array `X` lies in the closed `interval` (None: no limits).
-
-    A rounding error is allowed: a scaler to [0, 1] may give 1.0000000000000002.
-    """
-    if interval is None:
-        return
-    low, high = X.min(), X.max()
-    slack = 8 * np.finfo(X.dtype).eps * max(abs(interval[0]), abs(interval[1]))
-    if low < interval[0] - slack or high > interval[1] + slack:
-        raise ValueError(
-            f"X must lie inside `{name}` = {interval}, got values from {low} to {high}; "
-            f"scale X or set `{name}`"
-        )
-
-
 def check_rows(estimator, X, *, reset, places=None, allow_missing=False):
     """Return X as a dense, finite, numeric array of rows, (n, d) or (n, c, h, w).
 

@@ -31,10 +31,20 @@ SETTINGS = {
     "surrogate": str,
 }
 # What came out, and where.
+# In their order: the rate of all layers but the last, and of the last; accuracy on clean test rows,
+# on the rows held out and on the training rows; the share of the changed training rows that the net
+# fits (NaN if none was changed); the mean training loss of the kept epoch; how far all parameters
+# together went from their start, and their norm there (Euclidean).
 RESULTS = {
+    "lr_first": float,
+    "lr_last": float,
     "score": float,
+    "held_out_score": float,
     "train_score": float,
+    "changed_fit": float,
     "train_loss": float,
+    "distance": float,
+    "norm_at_start": float,
     "best_epoch": int,
     "spent": float,
     "fit_time": float,
@@ -95,6 +105,26 @@ class CellTable:
             self._check_settings(rows, cell)
         done = {key_of(row) for row in rows}
         return [cell for cell in cells if key_of(cell) not in done]
+
+    def find(self, cell):
+        """The row of a cell, or None.
+
+        Raises
+        ------
+        TableError
+            As `missing` does.
+        """
+        rows = self.rows()
+        self._check_settings(rows, cell)
+        return next((row for row in rows if key_of(row) == key_of(cell)), None)
+
+    def read_extras(self, row):
+        """The arrays of a finished cell; none if another machine has its file."""
+        path = self.extras_path(row)
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return dict(arrays)
 
     def append(self, row, **extras):
         """Add the row of a finished cell, its arrays first, unless another run has added it.

@@ -68,8 +68,10 @@ def negated_loss(net, X, y):
     return -torch.nn.functional.cross_entropy(-net.logits(X), y, reduction="none")
 
 
-def recipe(net, X, y, *, norm, budget, reading, n_epochs, generator):
+def recipe(net, X, y, *, norm, budget, reading, n_epochs, generator, step=STEP, with_gaps=False):
     """Run the paper's attack, and return the perturbation.
+
+    With gaps, the rows of an epoch are drawn with replacement, and a row not drawn stays.
 
     The parameters w* are fixed, so the step of a row depends only on the size of its batch. All
     rows are moved together in an epoch, those of the smaller last batch further. (A test compares
@@ -83,18 +85,22 @@ def recipe(net, X, y, *, norm, budget, reading, n_epochs, generator):
         project, radius = project_l21, budget * np.sqrt(n)
     shape = (-1,) + (1,) * (X.ndim - 1)
     for _ in range(n_epochs):
-        step = torch.full((n,), STEP / BATCH, device=X.device)
+        steps = torch.full((n,), step / BATCH, device=X.device)
         last = torch.randperm(n, generator=generator)[n - n % BATCH :]
-        step[last.to(X.device)] = STEP / max(n % BATCH, 1)
+        steps[last.to(X.device)] = step / max(n % BATCH, 1)
         if reading != "mean":
-            step[:] = STEP
+            steps[:] = step
+        if with_gaps:
+            drawn = torch.zeros(n, dtype=torch.bool)
+            drawn[torch.randint(n, (n,), generator=generator)] = True
+            steps[~drawn.to(X.device)] = 0
         for part in torch.arange(n, device=X.device).split(256):
             rows = (X[part] + delta[part]).requires_grad_()
             (gradient,) = torch.autograd.grad(negated_loss(net, rows, y[part]).sum(), rows)
             if reading == "unit":
                 lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1).reshape(shape)
                 gradient = gradient / lengths.clamp(min=1e-12)
-            moved = rows.detach() + step[part].reshape(shape) * gradient
+            moved = rows.detach() + steps[part].reshape(shape) * gradient
             delta[part] = moved.clamp_(0, 1) - X[part]
         delta = project(delta, radius)
     return delta.cpu().numpy()

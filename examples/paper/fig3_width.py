@@ -14,13 +14,29 @@ linear surrogate, C = 800 and B = 3; ``--recipe second`` with a convolutional on
 that of a whole training set; for n rows it is C sqrt(n / N), so that the mean perturbation of a row
 S/n stays the same. beta is 0.3.
 
+The rate of SGD is 0.1 at all widths (CIFAR-10: 0.01). ``--lr-rules`` tries others, to tell what
+width does from what an ever larger step in function space does:
+
+==========  ======================================================================================
+constant    one rate for all layers and widths
+last/width  the last layer's rate falls as 1/width from 1,000 units on
+all/width   the rates of all layers fall so, and training takes twice as many epochs
+chosen      one rate for all layers, of four the best on the held-out fold. The fits with the
+            other rates stand in a table of their own, ``fig3_rates_...``.
+==========  ======================================================================================
+
+Up to 1,000 units the first three are the same fit. A cell that has a twin in the table is copied.
+
 A fit is a cell. Each finished cell is appended to the table
 ``OUT/fig3_width_DATASET_RECIPE_nN.csv`` at once, and a cell that stands there is skipped: a run
 that was killed goes on, here or on another machine. A long fit also keeps a checkpoint after each
 epoch. Cells come in an order in which every prefix is useful: all conditions at one width after the
 other, the widths that show the shape first, then the next seed. Beside the table, each cell has a
 file with its hits on the test rows and on the training rows (packed bits), its history, and how far
-its parameters went.
+its parameters went. More tables are written from these: recall by class (``fig3_by_class_...``),
+accuracy at equal training loss (``fig3_equal_loss_...``), how far each layer went and how much
+accuracy swings (``fig3_motion_...``) and, with several rules, how far the widest net lies under
+narrower ones (``fig3_falls_...``).
 """
 
 import math
@@ -30,12 +46,13 @@ import time
 import warnings
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from _cell_table import CellTable, TableError, key_of
-from _common import data_name, load, make_parser, memory_of, write_picture
+from _common import load, make_parser, memory_of, write_picture
+from _fig3_report import at_equal_loss, damage_by_class, draw, draw_rules, falls, motion
+from _rates import LR_RULES, MORE_EPOCHS, candidates_of, rates_of, with_rates
 from _resumable_fit import CHECKPOINT_SECONDS, distance_from_start, fit, forget
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
@@ -50,13 +67,15 @@ from skpoison import (
     Linear,
     MnistConvNet,
     NetClassifier,
-    RobustnessCurve,
-    RobustnessCurveDisplay,
     use_threads,
 )
 
 N_FOLDS = 5
-VICTIMS = {"mnist": (MnistConvNet, 0.1), "cifar10": (CifarConvNet, 0.01)}
+# Module, rate, and the names of the last layer's parameters.
+VICTIMS = {
+    "mnist": (MnistConvNet, 0.1, "layers.9.*"),
+    "cifar10": (CifarConvNet, 0.01, "layers.11.*"),
+}
 # Rows of the whole training set: C is given for it.
 N_ALL = {"mnist": 60_000, "cifar10": 50_000}
 
@@ -102,6 +121,15 @@ def parse():
     parser.add_argument(
         "--protocols", choices=["paper", "honest"], nargs="+", default=["paper", "honest"]
     )
+    parser.add_argument("--lr-rules", choices=LR_RULES, nargs="+", default=["constant"])
+    parser.add_argument(
+        "--attacks",
+        choices=["clean", *"ABC"],
+        nargs="+",
+        default=["clean", *"ABC"],
+        help="in the order of the cells",
+    )
+    parser.add_argument("--first-seed", type=int, default=0, help="leave out the seeds before it")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the processor, for each fit")
     parser.add_argument(
@@ -168,12 +196,13 @@ def make_surrogate(args):
 
 def conditions(args):
     """Name, attack class and budget of each condition; C is that of all rows."""
-    return [
-        ("clean", None, 0.0),
-        *((f"A, C = {rate:.4g}", "l2,1", rate) for rate in args.corruption_rates),
-        *((f"B, B = {radius:.4g}", "l2,inf", radius) for radius in args.row_budgets),
-        *((f"C, beta = {rate:.4g}", "flips", rate) for rate in args.flip_rates),
-    ]
+    found = {
+        "clean": [("clean", None, 0.0)],
+        "A": [(f"A, C = {rate:.4g}", "l2,1", rate) for rate in args.corruption_rates],
+        "B": [(f"B, B = {radius:.4g}", "l2,inf", radius) for radius in args.row_budgets],
+        "C": [(f"C, beta = {rate:.4g}", "flips", rate) for rate in args.flip_rates],
+    }
+    return [condition for attack in args.attacks for condition in found[attack]]
 
 
 def wanted_cells(args):
@@ -187,21 +216,22 @@ def wanted_cells(args):
             "width": width,
             "split": split,
             "seed": seed,
-            "lr_rule": "constant",
+            "lr_rule": rule,
             "recipe": args.recipe,
             "n_train": args.n_train,
             "batch_size": args.size["batch_size"],
-            "epochs": args.training["epochs"],
-            "patience": args.training["patience"],
+            "epochs": args.training["epochs"] * MORE_EPOCHS[rule],
+            "patience": args.training["patience"] * MORE_EPOCHS[rule],
             "lr": VICTIMS[args.dataset][1],
             "budget": float(budget),
             "attack_steps": args.training["attack_steps"] if kind in ("l2,1", "l2,inf") else 0,
             "surrogate": surrogate_name if kind in ("l2,1", "l2,inf") else "none",
         }
-        for seed in range(args.seeds)
+        for seed in range(args.first_seed, args.seeds)
         for protocol in args.protocols
         for split in range(args.folds)
         for width in widths[protocol]
+        for rule in args.lr_rules
         for name, kind, budget in conditions(args)
     ]
 
@@ -226,8 +256,9 @@ def poison(X, y, kind, budget, seed, options):
 class Study:
     """Computes cells; poisoned data are kept as long as the cells that follow need them."""
 
-    def __init__(self, args):
+    def __init__(self, args, table, others):
         self.args = args
+        self.table, self.others = table, others
         X, y, X_test, y_test = load(args, args.size["n_train"])
         self.X, self.y, self.test = X, y, (X_test, y_test)
         folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
@@ -236,14 +267,54 @@ class Study:
         self.poisoned = {}
         self.poison = memory_of(args).cache(poison)
 
-    def compute(self, cell, table):
-        """Train a cell's net; returns its row and its arrays."""
+    def compute(self, cell):
+        """Append a cell to the table: train its net, or copy its twin. Returns its row."""
+        if cell["lr_rule"] == "chosen":
+            return self._choose(cell)
+        rates = rates_of(cell["lr_rule"], cell["lr"], cell["width"])
+        return self._copy_twin(cell, rates) or self._train(cell, rates, self.table)
+
+    def _choose(self, cell):
+        """The best fit of several rates on the rows held out."""
+        fits, seconds = [], 0.0
+        for rate in candidates_of(cell["lr"]):
+            # The usual rate has its fit in the table itself.
+            usual = rate == cell["lr"]
+            table = self.table if usual else self.others
+            one = cell | {"lr": rate, "lr_rule": "constant" if usual else f"{rate:g}"}
+            row = table.find(one)
+            if row is not None:
+                # The run may have been killed after it had added the row.
+                forget(checkpoint_of(one, table))
+            else:
+                row = self._train(one, (rate, rate), table)
+                seconds += row["seconds"]
+            fits.append((row, table))
+        best, table = max(fits, key=lambda fit: fit[0]["held_out_score"])
+        row = best | cell | {"seconds": seconds}
+        self.table.append(row, **table.read_extras(best))
+        return row
+
+    def _copy_twin(self, cell, rates):
+        """Copy the fit of the constant rate, if this one would be the same bits."""
+        rule, usual = cell["lr_rule"], "constant"
+        same = rates == (cell["lr"], cell["lr"]) and MORE_EPOCHS[rule] == MORE_EPOCHS[usual]
+        twin = self.table.find(cell | {"lr_rule": usual}) if same and rule != usual else None
+        if twin is None:
+            return None
+        extras = self.table.read_extras(twin)
+        if not extras:
+            return None
+        row = twin | cell | {"seconds": 0.0}
+        self.table.append(row, **extras)
+        return row
+
+    def _train(self, cell, rates, table):
         began = time.perf_counter()
         train, held_out, changed, spent = self._data(cell)
-        net = self._net(cell)
         checkpoint = checkpoint_of(cell, table)
         progress = fit(
-            net,
+            self._net(cell, rates),
             train,
             held_out,
             self.test,
@@ -255,11 +326,18 @@ class Study:
         )
         hits = progress.net.predict(self.test[0]) == self.test[1]
         train_hits = progress.net.predict(train[0]) == train[1]
+        went = distance_from_start(self._net(cell, rates), progress)
         device = torch.cuda.get_device_name() if self.args.device.startswith("cuda") else "cpu"
         row = cell | {
+            "lr_first": rates[0],
+            "lr_last": rates[1],
             "score": float(hits.mean()),
+            "held_out_score": progress.held_out_accuracy[progress.best_epoch],
             "train_score": float(train_hits.mean()),
+            "changed_fit": float(train_hits[changed].mean()) if changed.any() else math.nan,
             "train_loss": progress.train_loss[progress.best_epoch],
+            "distance": float(np.linalg.norm(went["distance"])),
+            "norm_at_start": float(np.linalg.norm(went["norm_at_start"])),
             "best_epoch": progress.best_epoch,
             "spent": float(spent),
             "fit_time": round(progress.fit_time, 3),
@@ -276,16 +354,17 @@ class Study:
             "train_loss": np.array(progress.train_loss),
             "held_out_accuracy": np.array(progress.held_out_accuracy),
             "test_accuracy": np.array(progress.test_accuracy),
-            **distance_from_start(self._net(cell), progress),
+            **went,
         }
-        return row, extras
+        table.append(row, **extras)
+        forget(checkpoint)
+        return row
 
-    def _net(self, cell):
-        module, lr = VICTIMS[self.args.dataset]
-        return NetClassifier(
+    def _net(self, cell, rates):
+        module, _, last_layer = VICTIMS[self.args.dataset]
+        net = NetClassifier(
             module,
             module__width=cell["width"],
-            lr=lr,
             max_epochs=1,
             batch_size=cell["batch_size"],
             # Rows in a forward pass, of which a wide net needs a number for each unit.
@@ -294,6 +373,7 @@ class Study:
             device=self.args.device,
             random_state=cell["seed"],
         )
+        return with_rates(net, *rates, last_layer)
 
     def _data(self, cell):
         """Rows to train on and rows held out, which of the first were changed, budget spent."""
@@ -345,13 +425,16 @@ def estimate(cell, rows):
     """Seconds that a cell may take, from those of the table; None if there is none."""
     times = {}
     for row in rows:
-        times.setdefault(row["width"], []).append(row["seconds"])
+        if row["lr_rule"] != "chosen":
+            times.setdefault(row["width"], []).append(row["seconds"] / row["epochs"])
     if not times:
         return None
     nearest = min(times, key=lambda width: abs(math.log(width / cell["width"])))
     # Below some hundred units the convolutions take the time, whatever the width.
     growth = max(cell["width"], 500) / max(nearest, 500)
-    return float(np.median(times[nearest])) * growth
+    # The fit with the usual rate stands in the table.
+    n_fits = len(candidates_of(cell["lr"])) - 1 if cell["lr_rule"] == "chosen" else 1
+    return float(np.median(times[nearest])) * growth * cell["epochs"] * n_fits
 
 
 def status(cells, table):
@@ -366,145 +449,12 @@ def status(cells, table):
     print("Next: " + ", ".join(str(value) for value in key_of(left[0])))
 
 
-def curve_of(frame):
-    """The table of a protocol and rule of the rate as a curve; a cell not there is NaN.
-
-    Columns are the pairs of a fold and a seed, in the order that `RobustnessCurve` has.
-    """
-    widths = sorted(map(int, frame["width"].unique()))
-    splits, seeds = sorted(frame["split"].unique()), sorted(frame["seed"].unique())
-    columns = pd.MultiIndex.from_product([seeds, splits])
-    tables = {
-        value: {
-            name: part.pivot(index="width", columns=["seed", "split"], values=value)
-            .reindex(index=widths, columns=columns)
-            .to_numpy(dtype=float)
-            for name, part in frame.groupby("attack", sort=False)
-        }
-        for value in ("score", "train_score", "fit_time")
-    }
-    return RobustnessCurve(
-        "width", widths, *tables.values(), len(splits), len(seeds), 1 / (N_FOLDS - 1)
-    )
-
-
-def describe(curve):
-    """For each condition the peak, and how far both ends lie under it, with 95% intervals."""
-    shapes = {}
-    for name in curve.scores:
-        shape = curve.u_shape(name)
-        shapes[name] = {
-            "peak": shape.peak._asdict(),
-            "narrowest": shape.left._asdict(),
-            "widest": shape.right._asdict(),
-            "is_u": shape.is_u,
-            "about": shape.about,
-        }
-        words = "one fold and seed cannot say how far the ends lie under it"
-        if not math.isnan(shape.left.low):
-            ends = zip(("narrowest", "widest"), (shape.left, shape.right), strict=True)
-            words = ", ".join(
-                f"the {end} net lies {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}] under the "
-                "best of the others"
-                for end, drop in ends
-            )
-        verdict = shape.verdict()
-        if shape.is_u is None:
-            verdict += f" (about {shape.about})"
-        print(f"{name}: {verdict}: best at width {shape.peak.param}; {words}")
-    return shapes
-
-
-def damage_by_class(frame, table, y_test):
-    """Recall of each class at each width, and what it lost against clean training.
-
-    Cells whose file is not here, because another machine has it, are left out.
-    """
-    recalls = {}
-    for row in frame.to_dict("records"):
-        path = table.extras_path(row)
-        if path.exists():
-            with np.load(path) as arrays:
-                hits = np.unpackbits(arrays["test_hits"], count=int(arrays["n_test"]))
-            recalls[key_of(row)] = [hits[y_test == k].mean() for k in np.unique(y_test)]
-    rows = []
-    for (protocol, attack, width, split, seed, rule), recall in recalls.items():
-        clean = recalls.get((protocol, "clean", width, split, seed, rule))
-        if clean is None:
-            continue
-        rows += [
-            {
-                "protocol": protocol,
-                "attack": attack,
-                "width": width,
-                "split": split,
-                "seed": seed,
-                "lr_rule": rule,
-                "class": k,
-                "recall": recall[k],
-                "lost": clean[k] - recall[k],
-            }
-            for k in range(len(recall))
-        ]
-    return pd.DataFrame(rows)
-
-
-def draw(frame, args):
-    """A panel for each protocol and rule of the rate; returns the figure and the shapes."""
-    parts = list(frame.groupby(["protocol", "lr_rule"], sort=False))
-    figure, axes = plt.subplots(
-        1,
-        len(parts),
-        figsize=(max(5.5 * len(parts), 7), 4.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    figure.suptitle(f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}"')
-    shapes = {}
-    for ax, ((protocol, rule), part) in zip(axes[0], parts, strict=True):
-        scores = part.groupby(["width", "attack"], sort=False)["score"]
-        table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
-        print(
-            f"\n{protocol}, rate {rule}: accuracy on clean test rows (fits)\n{table.to_string()}\n"
-        )
-        curve, n_seeds = draw_panel(ax, part)
-        shapes[f"{protocol}, {rule}"] = describe(curve)
-        words = "one seed" if n_seeds == 1 else f"{n_seeds} seeds: mean ± standard deviation"
-        ax.set(xscale="log", xlabel="Width", title=f'Protocol "{protocol}", rate {rule}, {words}')
-        ax.xaxis.set_minor_formatter("")
-        ax.label_outer()
-        ax.legend(loc="best")
-    return figure, shapes
-
-
-def draw_panel(ax, part):
-    """Curves of the seeds that have all widths; a ring for each fit of another seed.
-
-    A mean over one seed here and two there would bend where a seed begins. Returns the curve, and
-    how many seeds are in it.
-    """
-    counts = part.groupby("seed").size()
-    whole = counts.index[counts == counts.max()]
-    curve = curve_of(part[part["seed"].isin(whole)])
-    display = RobustnessCurveDisplay.from_curve(
-        curve, ax=ax, score_name="Accuracy on clean test data"
-    )
-    rest = part[~part["seed"].isin(whole)]
-    for line, name in zip(display.lines_, curve.scores, strict=True):
-        own = rest[rest["attack"] == name]
-        label = "other seeds, not complete" if name == "clean" and len(rest) else None
-        style = {"marker": "s", "markersize": 4, "fillstyle": "none", "linestyle": "none"}
-        ax.plot(own["width"], own["score"], color=line.get_color(), label=label, **style)
-    return curve, len(whole)
-
-
 def main():
     args = parse()
     began = time.perf_counter()
     size = "smoke" if args.scale == "smoke" else f"n{args.n_train}"
-    stem = f"fig3_width_{args.dataset}_{args.recipe}_{size}"
+    data = f"{args.dataset}_{args.recipe}_{size}"
+    stem = f"fig3_width_{data}"
     cells = wanted_cells(args)
     try:
         table = CellTable(args.out, stem)
@@ -517,16 +467,15 @@ def main():
                 forget(checkpoint_of(cell, table))
         if args.status:
             return status(cells, table)
+        others = CellTable(args.out, f"fig3_rates_{data}") if "chosen" in args.lr_rules else None
         with threadpool_limits(args.threads), use_threads(args.threads):
             torch.set_num_threads(args.threads)
-            study = Study(args)
+            study = Study(args, table, others)
             for cell in missing:
                 if time.perf_counter() - began > args.max_seconds:
                     print("Stopped between cells: --max-seconds is over.")
                     break
-                row, extras = study.compute(cell, table)
-                table.append(row, **extras)
-                forget(checkpoint_of(cell, table))
+                row = study.compute(cell)
                 print(*key_of(row), f"{row['score']:.4f} after {row['seconds']:.1f} s", flush=True)
         frame = pd.DataFrame(table.rows())
     except TableError as error:
@@ -534,11 +483,20 @@ def main():
     if frame.empty:
         print("No cell is done: there is nothing to draw.")
         return None
-    figure, shapes = draw(frame, args)
+    figure, shapes = draw(frame, args, N_FOLDS)
     write_picture(args, stem, figure, shapes=shapes, cells_left=len(table.missing(cells)))
-    damage_by_class(frame, table, study.test[1]).to_csv(
-        args.out / f"{stem.replace('width', 'by_class')}.csv", index=False
-    )
+    tables = {
+        "by_class": damage_by_class(frame, table, study.test[1]),
+        "equal_loss": at_equal_loss(frame, table),
+        "motion": motion(frame, table),
+    }
+    if frame["lr_rule"].nunique() > 1:
+        tables["falls"] = falls(frame)
+        draw_rules(frame, args).savefig(args.out / f"fig3_rules_{data}.png", dpi=150)
+    for name, part in tables.items():
+        # Damage needs a clean fit beside it, and equal loss the files of the cells.
+        if len(part):
+            part.to_csv(args.out / f"fig3_{name}_{data}.csv", index=False)
     return None
 
 

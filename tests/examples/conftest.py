@@ -21,4 +21,6 @@ def load_script(monkeypatch):
         return module
 
     yield load
-    sys.modules.pop("_common", None)
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "").parent == FOLDER:
+            del sys.modules[name]

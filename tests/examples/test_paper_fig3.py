@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from skpoison import NetClassifier
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "paper" / "fig3_width.py"
 STEM = "fig3_width_mnist_first_smoke"
 ATTACKS = ["clean", "A, C = 51.64", "B, B = 3", "C, beta = 0.3"]
@@ -393,3 +395,100 @@ def test_seeds_come_one_after_the_other(tmp_path):
     assert list(frame["seed"]) == [0] * 4 + [1] * 4
     assert list(frame["width"]) == [64, 64, 16, 16] * 2
     assert frame.groupby(["attack", "width"])["train_loss"].nunique().min() == 2
+
+
+@pytest.fixture
+def run_here(load_script, monkeypatch, tmp_path):
+    """Runs the script in this process, where torch is there already; returns its table."""
+    script = load_script("fig3_width")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments, "--out", str(tmp_path)])
+        script.main()
+        return pd.read_csv(tmp_path / "fig3_width_mnist_second_smoke.csv")
+
+    return run
+
+
+def test_rules_of_the_rate(run_here, tmp_path, monkeypatch):
+    # Fails if a rule scales another layer or width, if "chosen" is not the best on the rows held
+    # out, or if a fit that stands in a table is done again.
+    arguments = ("--recipe", "second", "--protocols", "paper", "--attacks", "C")
+    rules = ["constant", "last/width", "all/width", "chosen"]
+    frame = run_here(*arguments, "--widths", "1250", "16", "--lr-rules", *rules)
+    assert list(frame["width"]) == [1250] * 4 + [16] * 4
+    assert list(frame["lr_rule"]) == rules * 2
+    wide, narrow = (frame[frame["width"] == w].set_index("lr_rule") for w in (1250, 16))
+    assert wide["lr_first"][:3].tolist() == pytest.approx([0.1, 0.1, 0.08])
+    assert wide["lr_last"][:3].tolist() == pytest.approx([0.1, 0.08, 0.08])
+    assert (narrow[["lr_first", "lr_last"]][:3] == 0.1).all(axis=None)
+    assert frame["epochs"].tolist() == [6, 6, 12, 6] * 2
+    # The last layer goes less far at a smaller rate; at 16 units nothing differs.
+    went = {}
+    for rule in rules[:3]:
+        name = f"paper_C-beta-0.3_1250_0_0_{rule.replace('/', '-')}.npz"
+        with np.load(tmp_path / "fig3_width_mnist_second_smoke" / name) as arrays:
+            went[rule] = dict(zip(arrays["parameter"], arrays["distance"], strict=True))
+    assert went["last/width"]["layers.9.weight"] < went["constant"]["layers.9.weight"]
+    fits = ["score", "train_loss", "distance", "best_epoch", "changed_fit", "fit_time"]
+    assert (narrow.loc["last/width", fits] == narrow.loc["constant", fits]).all()
+    assert (wide.loc["last/width", fits] != wide.loc["constant", fits]).any()
+    others = pd.read_csv(tmp_path / "fig3_rates_mnist_second_smoke.csv")
+    assert others["lr"].tolist() == [0.03, 0.3, 0.01] * 2
+    for part in (wide, narrow):
+        chosen = part.loc["chosen"]
+        own = others[others["width"] == part["width"].iloc[0]].set_index("lr_rule")
+        tried = pd.concat([part[:1], own])
+        best = tried.loc[tried["held_out_score"].idxmax()]
+        assert chosen["lr_first"] == chosen["lr_last"] == best["lr"]
+        assert (chosen[fits] == best[fits]).all()
+    drops = pd.read_csv(tmp_path / "fig3_falls_mnist_second_smoke.csv")
+    assert drops["lr_rule"].tolist() == rules
+    assert (tmp_path / "fig3_rules_mnist_second_smoke.png").exists()
+
+    monkeypatch.setattr(NetClassifier, "partial_fit", None)
+    is_twin = (frame["lr_rule"] == "last/width") & (frame["width"] == 16)
+    again = frame[~is_twin & (frame["lr_rule"] != "chosen")]
+    again.to_csv(tmp_path / "fig3_width_mnist_second_smoke.csv", index=False)
+    found = run_here(*arguments, "--widths", "1250", "16", "--lr-rules", *rules)
+    keys = ["width", "lr_rule"]
+    pd.testing.assert_frame_equal(
+        found.set_index(keys).sort_index().drop(columns="seconds"),
+        frame.set_index(keys).sort_index().drop(columns="seconds"),
+    )
+    assert found["seconds"].min() == 0
+
+
+def test_equal_loss_and_falls(load_script):
+    # Fails if the epoch is another than the first under the level, or if seeds are not paired.
+    report = load_script("_fig3_report")
+
+    arrays = {
+        "train_loss": np.array([2.0, 0.95, 0.4, 0.8, 0.05, 0.05, 0.05, 0.05]),
+        "test_accuracy": np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.7]),
+        "held_out_accuracy": np.array([0.1, 0.3, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]),
+        "parameter": np.array(["0.weight", "0.bias", "9.weight"]),
+        "distance": np.array([1.0, 9.0, 2.0]),
+    }
+
+    class Table:
+        def read_extras(self, row):
+            return arrays
+
+    cells = [
+        {"protocol": "paper", "attack": "B", "width": w, "split": 0, "seed": s, "lr_rule": "chosen"}
+        | {"score": score}
+        for w, s, score in [(10, 0, 0.9), (10, 1, 0.8), (20, 0, 0.5), (20, 1, 0.6), (10, 2, 0.1)]
+    ]
+    frame = report.at_equal_loss(pd.DataFrame(cells[:1]), Table())
+    assert frame["level"].tolist() == [1.0, 0.9, 0.8, 0.7, 0.3, 0.1]
+    assert frame["epoch"].tolist() == [1, 2, 2, 2, 4, 4]
+    assert frame["score"].tolist() == [0.1, 0.2, 0.2, 0.2, 0.4, 0.4]
+    assert frame["kept_score"].tolist() == [0.1, 0.1, 0.1, 0.1, 0.4, 0.4]
+    moved = report.motion(pd.DataFrame(cells[:1]), Table()).iloc[0]
+    assert moved["swing"] == pytest.approx((0.3 + 0.1) / 2)
+    assert moved[["0.weight", "9.weight"]].tolist() == [1.0, 2.0]
+    found = report.falls(pd.DataFrame(cells)).iloc[0]
+    assert (found["width"], found["widest"], found["n"]) == (10, 20, 2)
+    assert found["fall"] == pytest.approx(0.3)
+    assert found["low"] < 0 < found["high"]

@@ -153,6 +153,24 @@ def test_recipe_is_the_papers_batch_after_batch(load_script, digits, reading):
     assert np.abs(delta).max() > 1e-4
 
 
+def test_a_recipe_with_gaps_leaves_rows_out(load_script, digits):
+    # Fails if gaps are drawn without replacement (none), once for all rounds, or if `step` is not
+    # the step.
+    script = load_script("attack_strength")
+    X, y = digits[0].astype(np.float32), digits[1]
+    net = script.CountingNet(Linear, max_epochs=5, random_state=0).fit(X, y)
+
+    def moved(n_epochs, step=0.1):
+        generator = torch.Generator().manual_seed(0)
+        options = {"norm": "l2,inf", "budget": 9.0, "reading": "sum", "generator": generator}
+        delta = script.recipe(net, X, y, n_epochs=n_epochs, with_gaps=True, step=step, **options)
+        return np.abs(delta).reshape(len(X), -1).max(axis=1)
+
+    assert 0.55 < (moved(1) > 0).mean() < 0.71  # 1 - 1/e
+    assert (moved(4) > 0).mean() > 0.95
+    assert moved(1).mean() < moved(1, step=0.2).mean()
+
+
 def test_attack_strength(tmp_path):
     script = FOLDER / "attack_strength.py"
     result = run_script("--seeds", "1", "--out", tmp_path, before=(script,))
