@@ -136,7 +136,8 @@ def success_sentence(report, attack):
     if not facts.has_success:
         return []
     shares = [
-        f"{percent(means[-1])}{of(report, victim)}, {percent(means[0])} without poison"
+        f"{percent(means[-1])} of the rows it aims at{of(report, victim)}, {percent(means[0])} "
+        "without poison"
         for victim, means in report.means(attack, success_of(attack)).items()
     ]
     at = facts.at(facts.strengths[-1])
