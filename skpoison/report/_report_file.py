@@ -1,6 +1,7 @@
 """The JSON text of a report."""
 
 import json
+import math
 from dataclasses import asdict
 
 from .._validation import check_real
@@ -47,7 +48,16 @@ def to_text(report):
             for study in report.studies
         ],
     }
-    return json.dumps(state)
+    return json.dumps(_strict(state), allow_nan=False)
+
+
+def _strict(value):
+    """The same with None for infinity and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _strict(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def facts_name(report, attack):
@@ -72,8 +82,7 @@ def fields_of(text):
     _require(min(counts, default=0) >= 0 and sum(counts) > 0, "classes", fields["classes"])
     _require(isinstance(state["call"], str), "call", state["call"])
     studies = [
-        {metric: RobustnessCurves.of_text(json.dumps(curves)) for metric, curves in study.items()}
-        for study in state["studies"]
+        {metric: _curves(curves) for metric, curves in study.items()} for study in state["studies"]
     ]
     fields |= {
         "call": state["call"],
@@ -84,6 +93,19 @@ def fields_of(text):
     }
     _check_names(fields)
     return fields
+
+
+def _curves(state):
+    for curve in state["curves"].values():
+        for table in ("scores", "train_scores", "fit_times"):
+            curve[table] = {
+                name: [_with_nan(row) for row in rows] for name, rows in curve[table].items()
+            }
+    return RobustnessCurves.of_text(json.dumps(state))
+
+
+def _with_nan(row):
+    return [math.nan if value is None else value for value in row]
 
 
 def _check_names(fields):
@@ -143,7 +165,9 @@ def _facts(state):
 
 
 def _certificate(state):
-    accuracy = {int(n): _list_of(row, float, "accuracy") for n, row in state["accuracy"].items()}
+    accuracy = {
+        int(n): _list_of(_with_nan(row), float, "accuracy") for n, row in state["accuracy"].items()
+    }
     _require(0 in accuracy and all(accuracy.values()), "accuracy", state["accuracy"])
     _require(isinstance(state["of"], str | None), "of", state["of"])
     _require(isinstance(state["model"], str), "model", state["model"])
