@@ -68,12 +68,12 @@ def count_cells(X):
 
 def names_of(X):
     """The names of a frame's columns, which need not be strings."""
-    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in _columns_of(X)]
+    return list(X.columns) if hasattr(X, "iloc") else [column.name for column in columns_of(X)]
 
 
 def numeric_places(X):
     """The positions of a frame's columns of integers, floats and decimals; booleans are none."""
-    kinds = [column.dtype for column in _columns_of(head_of(X, 0))]
+    kinds = [column.dtype for column in columns_of(head_of(X, 0))]
     return [place for place, kind in enumerate(kinds) if kind.is_numeric()]
 
 
@@ -99,7 +99,7 @@ def numbers_of(X, places=None, *, allow_missing=False):
         rows = np.ascontiguousarray(X.to_numpy(dtype=np.result_type(*plain)))
         columns = None
     else:
-        columns = _columns_of(X)
+        columns = columns_of(X)
         columns = columns if places is None else [columns[place] for place in places]
         cells = [_numbers_of_column(column, allow_missing) for column in columns]
         dtype = np.result_type(*(part.dtype for part in cells)) if cells else np.float64
@@ -120,7 +120,7 @@ def narrowing_of(X, dtype, places):
     if not is_frame(X):
         return None
     narrow = {}
-    plain = _plain_dtypes(X) or list(map(_dtype_of, _columns_of(X)))
+    plain = _plain_dtypes(X) or list(map(_dtype_of, columns_of(X)))
     for place, own in enumerate(plain[place] for place in places):
         if own.kind == "f" and own.itemsize < dtype.itemsize:
             narrow.setdefault(own, []).append(place)
@@ -190,7 +190,7 @@ def rows_that_differ(one, two):
         return np.diff(cells.indptr) > 0
     if is_frame(one) and is_frame(two):
         differ = np.zeros(n_rows, dtype=bool)
-        for own, other in zip(_columns_of(one), _columns_of(two), strict=True):
+        for own, other in zip(columns_of(one), columns_of(two), strict=True):
             differ |= _columns_differ(own, other)
         return differ
     one, two = np.asarray(one), np.asarray(two)
@@ -214,7 +214,7 @@ def cells_that_differ(one, two):
     if is_sparse(one):
         yield _sparse_cells_that_differ(one, two)
     elif is_frame(one):
-        for place, (own, other) in enumerate(zip(_columns_of(one), _columns_of(two), strict=True)):
+        for place, (own, other) in enumerate(zip(columns_of(one), columns_of(two), strict=True)):
             rows = np.flatnonzero(_columns_differ(own, other))
             if len(rows):
                 places = np.full(len(rows), place)
@@ -261,7 +261,7 @@ def values_of_columns(X, places, rows):
 def count_missing(y):
     """How many labels of y are missing."""
     if is_frame(y):
-        return sum(column.null_count() for column in _columns_of(y))
+        return sum(column.null_count() for column in columns_of(y))
     if is_series(y):
         return nw.from_native(y, series_only=True).null_count()
     if _is_pandas_array(y):
@@ -295,7 +295,7 @@ def _is_hole(label):
         return np.ndim(label) == 0
 
 
-def _columns_of(X):
+def columns_of(X):
     """The columns of a frame as series of narwhals; pandas' names need not be strings."""
     if hasattr(X, "iloc"):
         parts = [X.iloc[:, place] for place in range(X.shape[1])]
@@ -371,7 +371,7 @@ def _check_finite(rows, columns, allow_missing):
     if not is_bad.any():
         return
     place = int(np.flatnonzero(is_bad.any(axis=0))[0])
-    columns = _columns_of(columns) if is_frame(columns) else columns
+    columns = columns_of(columns) if is_frame(columns) else columns
     what = "NaN" if np.isnan(rows[is_bad[:, place], place]).any() else "infinity"
     raise ValueError(f"X must be finite, but column {columns[place].name!r} contains {what}")
 
@@ -394,7 +394,7 @@ def _frame_with(rows, original, before, places):
             kept = plain[places[i]] if plain[places[i]].kind == "f" else np.float64
             frame.isetitem(places[i], rows[:, i].astype(kept))
         return frame
-    columns = _columns_of(original)
+    columns = columns_of(original)
     changed = {places[i]: _column_with(rows[:, i], columns[places[i]], before[:, i]) for i in own}
     if hasattr(original, "iloc"):
         frame = original.copy()
@@ -528,7 +528,7 @@ def _new_labels_like(labels, original):
     if isinstance(original, (list, tuple)):
         return type(original)(labels.tolist())
     if is_frame(original):
-        column = _new_labels_like(labels, _columns_of(original)[0].to_native())
+        column = _new_labels_like(labels, columns_of(original)[0].to_native())
         if hasattr(original, "iloc"):
             return column.to_frame().set_axis(original.columns, axis="columns")
         return nw.from_native(column, series_only=True).to_frame().to_native()

@@ -261,11 +261,11 @@ def encode_labels(y, classes, owner):
         codes = np.searchsorted(classes[order[:-1]], y)
         unknown = np.unique(y[classes[order[codes]] != y])
     else:
-        codes = np.searchsorted(classes[order], y)
-        unknown = np.setdiff1d(y, classes)
+        codes, unknown = None, np.setdiff1d(y, classes)
     if len(unknown):
         raise ValueError(
             f"y must have only labels in `classes_` of {owner} ({np.asarray(classes).tolist()}), "
             f"got {unknown.tolist()}"
         )
-    return order[codes]
+    # Only now, because labels of another type may not compare with the classes.
+    return order[np.searchsorted(classes[order], y) if codes is None else codes]

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._frames import head_of, is_frame
+from .._frames import head_of, is_frame, is_sparse
 from .._validation import check_rows, without_names
 from ._affine import CONSTANT, Origins, through
 from ._ascent import Objective
@@ -86,7 +85,7 @@ class FittedSurrogate:
         with without_names():
             for _, step in self._steps:
                 X = step.transform(X)
-        return X.toarray() if issparse(X) else _numbers(X) if is_frame(X) else np.asarray(X)
+        return X.toarray() if is_sparse(X) else _numbers(X) if is_frame(X) else np.asarray(X)
 
     def _origins_of(self, cells, head):
         """Where the features of the model come from, checked on the first rows."""

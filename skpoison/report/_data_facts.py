@@ -3,7 +3,7 @@
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from .._frames import count_rows, is_frame, is_sparse, shape_of
+from .._frames import columns_of, count_rows, is_frame, is_sparse, shape_of
 
 
 def data_facts(X, labels, classes):
@@ -24,7 +24,7 @@ def data_facts(X, labels, classes):
             f"columns of {kind}": ", ".join(name for name, own in kinds if own == kind)
             for kind in dict.fromkeys(own for _, own in kinds)
         }
-        facts["missing cells"] = sum(int(column.null_count()) for column in _columns_of(X))
+        facts["missing cells"] = sum(int(column.null_count()) for column in columns_of(X))
     else:
         shape = shape_of(X)[1:]
         facts["shape of a row"] = " x ".join(map(str, shape)) or "no array"
@@ -39,15 +39,7 @@ def data_facts(X, labels, classes):
 
 def column_kinds(X):
     """Pairs of the name of each column of a frame, and what it holds."""
-    return [(str(column.name), _kind(column.dtype)) for column in _columns_of(X)]
-
-
-def _columns_of(X):
-    """The columns of a frame. Those of pandas may share a name."""
-    if hasattr(X, "iloc"):
-        parts = [X.iloc[:, place] for place in range(X.shape[1])]
-        return [nw.from_native(part, series_only=True) for part in parts]
-    return list(nw.from_native(X, eager_only=True).iter_columns())
+    return [(str(column.name), _kind(column.dtype)) for column in columns_of(X)]
 
 
 def _kind(dtype):

@@ -1,6 +1,7 @@
 """The JSON text of a report."""
 
 import json
+import math
 from dataclasses import asdict
 
 from .._validation import check_real
@@ -48,7 +49,16 @@ def to_text(report):
             for study in report.studies
         ],
     }
-    return json.dumps(state)
+    return json.dumps(_strict(state), allow_nan=False)
+
+
+def _strict(value):
+    """The same with None for infinity and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _strict(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def facts_name(report, attack):
@@ -73,8 +83,7 @@ def fields_of(text):
     _require(min(counts, default=0) >= 0 and sum(counts) > 0, "classes", fields["classes"])
     _require(isinstance(state["call"], str), "call", state["call"])
     studies = [
-        {metric: RobustnessCurves.of_text(json.dumps(curves)) for metric, curves in study.items()}
-        for study in state["studies"]
+        {metric: _curves(curves) for metric, curves in study.items()} for study in state["studies"]
     ]
     fields |= {
         "call": state["call"],
@@ -85,6 +94,19 @@ def fields_of(text):
     }
     _check_names(fields)
     return fields
+
+
+def _curves(state):
+    for curve in state["curves"].values():
+        for table in ("scores", "train_scores", "fit_times"):
+            curve[table] = {
+                name: [_with_nan(row) for row in rows] for name, rows in curve[table].items()
+            }
+    return RobustnessCurves.of_text(json.dumps(state))
+
+
+def _with_nan(row):
+    return [math.nan if value is None else value for value in row]
 
 
 def _check_names(fields):
@@ -145,7 +167,7 @@ def _facts(state):
 
 def _certificate(state):
     accuracy = {
-        kind: {int(n): _list_of(row, float, "accuracy") for n, row in by_number.items()}
+        kind: {int(n): _list_of(_with_nan(row), float, "accuracy") for n, row in by_number.items()}
         for kind, by_number in state["accuracy"].items()
     }
     is_whole = all(0 in own and 2 in own and all(own.values()) for own in accuracy.values())

@@ -320,7 +320,8 @@ class RobustnessReport:
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write the report as JSON, from which `load` makes the same report.
 
-        The file also has the answer and the breaking points, for readers other than `load`.
+        The file also has the answer and the breaking points, for readers other than `load`. For
+        infinity and NaN it has null: the budget is null where the drop is not reached.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import _safe_indexing
 
-from .._frames import is_frame
+from .._frames import is_frame, names_of
 from ..attacks import CleanLabelPGA
 from ._data_facts import column_kinds
 
@@ -48,8 +48,10 @@ def linear_model_of(X):
     linear = LogisticRegression(max_iter=1000)
     if not is_frame(X):
         return linear if np.ndim(X) > 2 else make_pipeline(numbers, linear)
-    kinds = column_kinds(X)
-    names = {kind: [name for name, own in kinds if own == kind] for _, kind in kinds}
+    names = {}
+    for place, (name, (_, kind)) in enumerate(zip(names_of(X), column_kinds(X), strict=True)):
+        # A ColumnTransformer takes an integer for a position.
+        names.setdefault(kind, []).append(name if isinstance(name, str) else place)
     encoder = OneHotEncoder(handle_unknown="ignore", max_categories=MOST_CATEGORIES)
     columns = make_column_transformer(
         (numbers, names.get("numbers", [])),

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +14,7 @@ from makers import NARROW, NoFit, X, Y, net
 from refusals import BAD_X, BAD_Y, Refusals, check_refused
 from skpoison import (
     ActivationClustering,
+    BaseFilter,
     DeepKNN,
     FilteredClassifier,
     NeighbourVote,
@@ -145,6 +146,55 @@ for method in ("predict", "predict_proba", "decision_function"):
 @TABLE.each_case
 def test_bad_input_is_refused(case):
     check_refused(case)
+
+
+class Own(BaseFilter):
+    """A filter as a user writes it: it returns what it is told to."""
+
+    def __init__(self, scores, chosen=None):
+        super().__init__()
+        self.scores = scores
+        self.chosen = chosen
+
+    def _score(self, X, y, random_state):
+        return self.scores
+
+    def _choose(self, scores, y):
+        return super()._choose(scores, y) if self.chosen is None else self.chosen
+
+
+def test_what_hooks_return_is_checked():
+    good = np.zeros(len(Y))
+    with pytest.raises(ValueError, match=r"`_score` of Own must return finite .*got NaN or inf"):
+        Own(good + np.nan).fit(X, Y)
+    for chosen in ([3, 5], [True], good):
+        with pytest.raises(ValueError, match="`_choose` of Own must return booleans of shape"):
+            Own(good, chosen).fit(X, Y)
+
+
+class Flags(BaseEstimator):
+    """Another's filter: all that is known of it is its method `flag`."""
+
+    def __init__(self, flagged):
+        self.flagged = flagged
+
+    def flag(self, X, y):
+        return self.flagged
+
+
+@pytest.mark.parametrize(
+    ("flagged", "words"),
+    [
+        # Positions, and a short mask, would otherwise train on the first rows only.
+        ([3, 5], r"must return booleans of shape \(40,\) from `flag`, got int64 of shape \(2,\)"),
+        ([False] * 5, r"must return booleans of shape \(40,\) from `flag`, got bool of shape \(5,"),
+        (-np.ones(40), "must return booleans"),
+        ([True] * 40, "must keep a row, but it flagged all 40"),
+    ],
+)
+def test_what_another_filter_flags_is_checked(flagged, words):
+    with pytest.raises(ValueError, match=f"`filter` {words}"):
+        FilteredClassifier(LogisticRegression(), Flags(flagged)).fit(X, Y)
 
 
 def test_a_share_that_selects_no_row_warns():

@@ -52,6 +52,14 @@ def test_names_are_learned_and_forgotten():
     assert not hasattr(estimator, "feature_names_in_")
 
 
+def test_labels_that_do_not_compare_with_the_classes_are_refused():
+    # Fails if they are looked up before they are checked: numpy's TypeError says nothing of y.
+    with pytest.raises(
+        ValueError, match=r"must have only labels in .* \(\['a', 'b'\]\), got \[1\]"
+    ):
+        encode_labels(np.array([1, 1]), np.array(["a", "b"], dtype=object), "it")
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, unique=True), st.lists(st.integers(-1, 10)))
 def test_labels_are_encoded_in_the_order_of_the_classes(classes, labels):
     # Fails if a label beyond the last class counts as the last, or one of another type is missed.

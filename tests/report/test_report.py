@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from makers import NoPoison, net
 from skpoison import (
     BaseLabelAttack,
+    CleanLabelPGA,
     LabelFlip,
     PartitionEnsemble,
     RandomNoise,
@@ -26,6 +27,7 @@ from skpoison import (
     robustness_report,
 )
 from skpoison.attacks import BaseAttack
+from skpoison.report._surrogates import linear_model_of
 
 
 class Mine(BaseLabelAttack):
@@ -184,6 +186,18 @@ def test_gradients_are_those_of_a_victim_if_it_has_them(report):
     )
     assert "gradients of a copy of 'linear'" in found.attacks["gradient ascent"].note
     assert "Transferred" in report.attacks["gradient ascent"].note
+
+
+def test_names_of_columns_may_be_numbers():
+    # Fails if the linear model gets the texts of the names, or the names as positions.
+    X = pd.DataFrame({7: np.arange(20.0), 3: list("ab") * 10, 0: np.tile([0.0, 1, 5, 7], 5)})
+    y = np.arange(20) // 10
+    model = linear_model_of(X).fit(X, y)
+    assert model.score(X, y) == 1
+    attack = CleanLabelPGA(model, norm="l2,inf", budget=0.5, clip=None, max_iter=2)
+    moved = attack.poison(X, y)[0]
+    assert list(moved.columns) == [7, 3, 0]
+    assert moved[3].equals(X[3])
 
 
 def test_tables_without_numbers_get_no_attacks_on_features():

@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 
 from skpoison import RobustnessReport
@@ -99,3 +100,23 @@ def test_a_failed_write_leaves_the_file(report, write, tmp_path, monkeypatch):
         getattr(report, write)(path)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "before"
+
+
+def test_the_file_is_json_to_every_reader(report, tmp_path):
+    # NaN and Infinity are words of Python's JSON only: browsers and most programs refuse them.
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    spoilt = copy.deepcopy(report)
+    curve = spoilt.studies[0]["accuracy"]["tree"]
+    for scores in curve.scores.values():
+        scores[-1, 0] = np.nan  # a fit that failed
+    next(iter(spoilt.certificates.values())).accuracy[0][0] = np.nan
+    spoilt.settings["drop"] = 0.99  # no attack reaches it
+    spoilt.to_json(tmp_path / "r")
+    state = json.loads((tmp_path / "r").read_text(), parse_constant=refuse)
+    assert [one["budget"] for one in state["breaking_points"]] == [None] * 8
+    loaded = RobustnessReport.load(tmp_path / "r")
+    assert repr(loaded) == repr(spoilt)
+    assert loaded.to_frame().equals(spoilt.to_frame())
+    assert str(loaded.certificates) == str(spoilt.certificates)

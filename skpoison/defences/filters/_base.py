@@ -97,11 +97,17 @@ class BaseFilter(BaseEstimator, metaclass=ABCMeta):
             scores = np.asarray(self._score(X, labels, random_state))
             is_number = scores.dtype.kind in "iuf" and scores.shape == (n_rows,)
             if not is_number or not np.isfinite(scores).all():
+                got = f"{scores.dtype} of shape {scores.shape}"
                 raise ValueError(
                     f"`_score` of {type(self).__name__} must return finite numbers of shape "
-                    f"({n_rows},), got {scores.dtype} of shape {scores.shape}"
+                    f"({n_rows},), got {'NaN or infinity' if is_number else got}"
                 )
-            flagged = np.array(self._choose(scores, labels), dtype=bool)
+            flagged = np.array(self._choose(scores, labels))
+            if flagged.dtype != bool or flagged.shape != (n_rows,):
+                raise ValueError(
+                    f"`_choose` of {type(self).__name__} must return booleans of shape "
+                    f"({n_rows},), got {flagged.dtype} of shape {flagged.shape}"
+                )
             flagged[_least_of_lost_classes(scores, labels, flagged)] = False
             self.scores_, self.flagged_ = scores, flagged
             self.kept_indices_ = np.flatnonzero(~flagged)

@@ -100,7 +100,7 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X or y cannot be used.
+            If X or y cannot be used; or if `flag` of `filter` returns no mask, or flags all rows.
         TypeError
             If `estimator` is not a classifier, or `filter` has no method `flag`.
         """
@@ -117,7 +117,7 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             # First the classifier, so that it gets the seed that it would get alone.
             model = seed_estimator(clone(self.estimator), random_state, overwrite=False)
             chooser = seed_estimator(clone(self.filter), random_state, overwrite=False)
-            kept = np.flatnonzero(~np.asarray(chooser.flag(X, y), dtype=bool))
+            kept = np.flatnonzero(~_checked(chooser.flag(X, y), n_rows))
             if len(kept) == n_rows:
                 model.fit(X, y)
             else:
@@ -193,3 +193,16 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             is_taken = getattr(tags.input_tags, kind) and takes(self.filter, kind)
             setattr(tags.input_tags, kind, is_taken)
         return tags
+
+
+def _checked(flagged, n_rows):
+    """What `flag` of the filter returned, or raise unless it is a mask that keeps a row."""
+    flagged = np.asarray(flagged)
+    if flagged.dtype != bool or flagged.shape != (n_rows,):
+        raise ValueError(
+            f"`filter` must return booleans of shape ({n_rows},) from `flag`, got "
+            f"{flagged.dtype} of shape {flagged.shape}"
+        )
+    if flagged.all():
+        raise ValueError(f"`filter` must keep a row, but it flagged all {n_rows}")
+    return flagged
