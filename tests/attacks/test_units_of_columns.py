@@ -187,6 +187,25 @@ def test_each_column_stays_in_its_own_box(name, clip, low, high):
     assert len(attack.poison_indices_) > 50
 
 
+def test_a_column_without_a_value_widens_no_box():
+    # Fails if the 0 that stands for its cells counts as a value of X.
+    rows = np.stack([np.linspace(5.0, 10.0, 20), np.full(20, np.nan)], axis=1)
+    new, _ = noise(None, norm="l2,inf", budget=9.0, clip=(5, 10)).poison(rows, [0, 1] * 10)
+    assert np.nanmin(new) == 5
+    assert np.nanmax(new) == 10
+    outside = np.where(np.isnan(rows), rows, rows - 1)
+    with pytest.raises(ValueError, match="got values from 4 to 9; scale X"):
+        noise(None, clip=(5, 10)).poison(outside, [0, 1] * 10)
+
+
+@pytest.mark.parametrize("side", [1e12, 1e100, 1e308])
+def test_noise_has_the_wanted_norms_far_from_the_sides_of_the_box(side):
+    # Fails if the bisection starts at the side: 60 halvings do not come near enough.
+    norms = np.linspace(0, 1e-3, len(X))
+    attack = noise(None, norm="l2,inf", budget=1.0, norms=norms, clip=(-side, side), scale=UNITS)
+    np.testing.assert_allclose(attack.fit(X, Y).perturbation_norms_, norms, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -299,6 +318,13 @@ def test_a_patch_reads_only_the_columns_that_it_sets():
         assert (numbers(stamped)[:, 0] == np.nanmax(before[:, 0])).all()
         for name in ("width", "place", "day", "is_old"):
             assert (stamped[name] == X[name]).all()
+
+
+def test_a_patch_too_large_for_a_column_is_refused():
+    # Fails if a column of float32 beside one of float64 becomes infinite.
+    frame = pd.DataFrame({"kg": np.float32([1, 2]), "m": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="`patch` must have values that the dtype of each column"):
+        BackdoorPatch({"kg": 1e300, "m": 1.0}, rate=1.0).poison(frame, [0, 1])
 
 
 FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "c"]})
