@@ -1,6 +1,7 @@
 """The cells of X that an attack on features may move: in which unit, and between which sides."""
 
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -279,7 +280,8 @@ def check_clip(clip):
     """Return `clip` as None, "range", two floats, or two arrays of floats."""
     if clip is None or (isinstance(clip, str) and clip == "range"):
         return clip
-    if isinstance(clip, str) or not hasattr(clip, "__len__") or len(clip) != 2:
+    is_list = hasattr(clip, "__len__") and not isinstance(clip, (str, Mapping, Set))
+    if not is_list or len(clip) != 2:
         raise ValueError(f"`clip` must be None, 'range' or a pair (low, high), got {clip!r}")
     if not (np.ndim(clip[0]) or np.ndim(clip[1])):
         return check_interval(clip, "clip")
