@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
@@ -96,30 +97,33 @@ def _pipeline(step, origins, name):
 
 def _columns(step, origins, name):
     names = list(getattr(step, "feature_names_in_", ()))
-    made = {}
+    made, weights = {}, step.transformer_weights or {}
     for inner, part, columns in step.transformers_:
         place = step.output_indices_.get(inner)
         if part == "drop" or place is None or place.start == place.stop:
             continue
         own = origins[_positions(columns, names, len(origins.columns))]
-        made[place.start] = through(part, own, f"{name}__{inner}" if name else inner)
+        own = through(part, own, f"{name}__{inner}" if name else inner)
+        made[place.start] = own.times(weights.get(inner, 1))
     parts = [made[start] for start in sorted(made)]
     return joined(parts) if parts else origins[:0]
 
 
 def _positions(columns, names, n_columns):
     """The positions of columns that a fitted ColumnTransformer names in one of its ways."""
-    if isinstance(columns, str) or (isinstance(columns, (list, np.ndarray)) and len(columns)):
-        chosen = np.atleast_1d(np.asarray(columns))
-        if isinstance(chosen[0], str):
-            return np.array([names.index(label) for label in chosen.tolist()])
-        return chosen
-    if isinstance(columns, slice) and isinstance(columns.start or columns.stop, str):
-        first = None if columns.start is None else names.index(columns.start)
-        last = None if columns.stop is None else names.index(columns.stop) + 1
-        columns = slice(first, last)
-    chosen = np.arange(n_columns)[columns]
-    return np.atleast_1d(chosen)
+    if isinstance(columns, slice):
+        if isinstance(columns.start or columns.stop, str):
+            first = None if columns.start is None else names.index(columns.start)
+            last = None if columns.stop is None else names.index(columns.stop) + 1
+            columns = slice(first, last)
+        return np.arange(n_columns)[columns]
+    # One column, or a list, a tuple, an array, an index or a Series.
+    chosen = np.atleast_1d(np.asarray(columns))
+    if not chosen.size:
+        return np.empty(0, dtype=np.intp)
+    if isinstance(chosen[0], str):
+        return np.array([names.index(label) for label in chosen.tolist()])
+    return np.arange(n_columns)[chosen]
 
 
 def _standard(step, origins, name):
@@ -157,7 +161,7 @@ def _imputer(step, origins, name):
 
 
 def _is_missing(value):
-    return value is None or (isinstance(value, float) and np.isnan(value))
+    return value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
 
 
 def _encoder(step, origins, name):
@@ -168,6 +172,10 @@ def _function(step, origins, name):
     if step.func is not None:
         _refuse(step, name, ("func", None))
     return origins
+
+
+def _frozen(step, origins, name):
+    return through(step.estimator, origins, name)
 
 
 RULES = {
@@ -181,4 +189,5 @@ RULES = {
     OneHotEncoder: _encoder,
     OrdinalEncoder: _encoder,
     FunctionTransformer: _function,
+    FrozenEstimator: _frozen,
 }

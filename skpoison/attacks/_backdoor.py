@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._frames import is_frame, is_sparse, names_of
+from .._frames import is_frame, is_sparse, names_of, narrowing_of
 from .._threads import limit_threads
 from .._typing import Classifier, Clip, Columns, Rows, Seed
 from .._validation import check_labels, check_real, check_rows, note_rows
@@ -232,10 +232,12 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         """The value that the patch gives each of the cells of a row."""
         with np.errstate(over="ignore"):
             values = self._row(cells.X, names).ravel()[cells.places].astype(cells.rows.dtype)
+            narrow = narrowing_of(cells.X, values.dtype, cells.places)
+            if narrow is not None:
+                narrow(values[np.newaxis])
         if np.isinf(values).any():
-            raise ValueError(
-                f"`patch` must have values that {cells.rows.dtype} can hold, got larger ones"
-            )
+            kind = cells.rows.dtype if narrow is None else "the dtype of each column"
+            raise ValueError(f"`patch` must have values that {kind} can hold, got larger ones")
         return values
 
     def _stamped(self, cells, patch):

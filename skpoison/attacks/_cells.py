@@ -1,6 +1,7 @@
 """The cells of X that an attack on features may move: in which unit, and between which sides."""
 
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,7 +68,8 @@ class Cells:
         if self.box is None or self.scale is None:
             return self.box
         low, high = self.box
-        return low / self.scale, high / self.scale
+        with np.errstate(over="ignore"):  # A side that is too far is none.
+            return low / self.scale, high / self.scale
 
     def moved_by(self, delta, out):
         """Write the rows, moved by a perturbation in units of the scale, into `out`."""
@@ -278,7 +280,8 @@ def check_clip(clip):
     """Return `clip` as None, "range", two floats, or two arrays of floats."""
     if clip is None or (isinstance(clip, str) and clip == "range"):
         return clip
-    if isinstance(clip, str) or not hasattr(clip, "__len__") or len(clip) != 2:
+    is_list = hasattr(clip, "__len__") and not isinstance(clip, (str, Mapping, Set))
+    if not is_list or len(clip) != 2:
         raise ValueError(f"`clip` must be None, 'range' or a pair (low, high), got {clip!r}")
     if not (np.ndim(clip[0]) or np.ndim(clip[1])):
         return check_interval(clip, "clip")
@@ -339,7 +342,10 @@ def _box_of(clip, rows, missing, whole, names):
     else:
         low, high = clip
         _check_inside_columns(rows, missing, low, high, names)
-        low, high = min(low, float(rows.min())), max(high, float(rows.max()))
+        # A column without a value, which is filled with 0, may lie elsewhere.
+        own = rows if missing is None else rows[:, ~missing.all(axis=0)]
+        low, high = min(low, own.min(initial=low)), max(high, own.max(initial=high))
+        low, high = float(low), float(high)
     if whole is not None:
         is_zero_or_one = np.isin(rows, (0, 1))
         if missing is not None:
@@ -356,8 +362,8 @@ def _check_inside_columns(rows, missing, low, high, names):
     slack = 8 * np.finfo(rows.dtype).eps * largest
     lowest, highest = rows.min(axis=0), rows.max(axis=0)
     is_outside = (lowest < low - slack) | (highest > high + slack)
-    if missing is not None:
-        is_outside &= ~missing.all(axis=0)
+    is_full = np.ones(lowest.shape, dtype=bool) if missing is None else ~missing.all(axis=0)
+    is_outside &= is_full
     if not is_outside.any():
         return
     if np.ndim(low):
@@ -365,7 +371,7 @@ def _check_inside_columns(rows, missing, low, high, names):
         sides, found = (low.flat[i], high.flat[i]), (lowest.flat[i], highest.flat[i])
         what = f"but column {names[i]} has"
     else:
-        sides, found, what = (low, high), (lowest.min(), highest.max()), "got"
+        sides, found, what = (low, high), (lowest[is_full].min(), highest[is_full].max()), "got"
     raise ValueError(
         f"X must lie inside `clip` = ({float(sides[0])}, {float(sides[1])}), {what} values from "
         f"{float(found[0]):.6g} to {float(found[1]):.6g}; scale X or set `clip`, for instance to "

@@ -21,7 +21,10 @@ def positions_of(columns, X, name):
         columns = columns(X)
     if isinstance(columns, str):
         columns = [columns]
-    chosen = np.ravel(np.asarray(columns))
+    try:
+        chosen = np.ravel(np.asarray(columns))
+    except ValueError:  # Lists of several lengths.
+        chosen = np.array([columns], dtype=object)
     if not chosen.size:
         return np.empty(0, dtype=np.intp)
     if chosen.dtype.kind == "b":

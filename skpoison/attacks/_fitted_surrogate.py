@@ -8,12 +8,12 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._frames import head_of, is_frame, is_sparse
+from .._frames import head_of, is_frame, is_sparse, narrowing_of
 from .._validation import check_rows, without_names
 from ._affine import CONSTANT, Origins, through
 from ._ascent import Objective
 from ._linear import LinearLogits, LinearObjective
-from ._surrogate import device_of, fit_surrogate, logits_of
+from ._surrogate import device_of, fit_surrogate, logits_of, rows_for
 
 # Rows on which the slopes of a Pipeline are compared with what its steps compute.
 _N_COMPARED = 16
@@ -82,10 +82,15 @@ class FittedSurrogate:
 
     def _features_of(self, X):
         """What the model gets for rows of all columns, as an array."""
+        X = rows_for(self.estimator, X)
         with without_names():
             for _, step in self._steps:
                 X = step.transform(X)
-        return X.toarray() if is_sparse(X) else _numbers(X) if is_frame(X) else np.asarray(X)
+        X = X.toarray() if is_sparse(X) else _numbers(X) if is_frame(X) else np.asarray(X)
+        if X.dtype.kind == "f":
+            return X
+        # Steps may put numbers beside columns of other dtypes into an array of objects.
+        return X.astype(np.float64 if X.dtype.hasobject else np.result_type(X.dtype, np.float32))
 
     def _origins_of(self, cells, head):
         """Where the features of the model come from, checked on the first rows."""
@@ -108,23 +113,33 @@ class FittedSurrogate:
     def _check(self, origins, cells, head):
         """Raise unless the steps move the features of the first rows as the origins say."""
         first = cells.take(slice(_N_COMPARED))
-        rows = first.rows.astype(np.float64)
-        step = np.ptp(rows, axis=0) / 8 / (1 if cells.scale is None else cells.scale)
+        rows = first.rows.reshape(len(head), -1).astype(np.float64)
+        scale = 1 if cells.scale is None else cells.scale
+        step = np.ptp(rows, axis=0) / 8 / scale
         step[list(origins.held)] = 0
         delta = np.tile(step, (len(rows), 1)) * (1 - 2 * (np.arange(len(rows)) % 2))[:, np.newaxis]
         if first.missing is not None:
             delta[first.missing] = 0
         moved = np.empty_like(first.rows)
-        first.moved_by(delta, moved)
+        first.moved_by(delta.reshape(moved.shape), moved)
         X = head_of(cells.X, _N_COMPARED)
+        narrow = narrowing_of(X, moved.dtype, first.all_places())
+        if narrow is not None:
+            narrow(moved)
+        # Rounded to the dtype of the rows, a movement may be another.
+        delta = (moved.reshape(rows.shape) - rows) / scale
         first = replace(first, X=X)
         X, _ = first.given_back(first.with_missing(moved), X)
+        found = self._features_of(X).reshape(len(head), -1)
         is_moving = origins.columns != CONSTANT
         expected = head.reshape(len(head), -1).astype(np.float64)
-        expected[:, is_moving] += delta[:, origins.columns[is_moving]] * origins.slopes[is_moving]
-        found = self._features_of(X).reshape(len(head), -1)
-        size = 1e-3 * (np.abs(expected).max(initial=0) if len(expected) else 0)
-        if expected.shape != found.shape or not np.allclose(expected, found, rtol=1e-3, atol=size):
+        is_known = expected.shape == found.shape == (len(head), len(is_moving))
+        if is_known:
+            moving = origins.columns[is_moving]
+            expected[:, is_moving] += delta[:, moving] * origins.slopes[is_moving]
+            size = 1e-3 * np.abs(expected).max(initial=0)
+            is_known = np.allclose(expected, found, rtol=1e-3, atol=size)
+        if not is_known:
             raise TypeError(
                 "`surrogate` must have steps that compute each feature from one column, along a "
                 f"line, got others in {type(self.estimator).__name__}"

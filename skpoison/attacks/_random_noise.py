@@ -4,6 +4,9 @@ from numpy.typing import ArrayLike
 from .._typing import Clip, Columns, Seed
 from ._base_cell import BaseCellAttack
 
+# So many times its target may a row be away from a side of the box that is used.
+_FAR = 1e6
+
 
 class RandomNoise(BaseCellAttack):
     """The control for attacks on features: the same budget, spent in random directions.
@@ -146,10 +149,12 @@ class RandomNoise(BaseCellAttack):
 def _move_in_box(X, direction, target, box):
     """Move each row along its direction until it has its target norm after clipping."""
     low, high = box
-    # No cell moves farther than its row.
-    farther = 2 * target[:, np.newaxis]
-    low = np.where(np.isinf(low), X - farther, low) if np.isinf(low).any() else low
-    high = np.where(np.isinf(high), X + farther, high) if np.isinf(high).any() else high
+    # No cell moves farther than its row, and from a side far away the bisection would not end.
+    farther, limit = 2 * target[:, np.newaxis], _FAR * target[:, np.newaxis]
+    with np.errstate(over="ignore"):
+        is_far = X - low > limit, high - X > limit
+    low = np.where(is_far[0], X - farther, low) if is_far[0].any() else low
+    high = np.where(is_far[1], X + farther, high) if is_far[1].any() else high
     reach = np.linalg.norm(np.where(direction > 0, high - X, X - low), axis=1)
     stuck = reach < target
     far = np.where(high - X > X - low, 1.0, -1.0)

@@ -35,7 +35,7 @@ def fit_surrogate(surrogate, X, y, random_state, *, differentiable=True):
     fitted = clone(surrogate)
     if fitted is not surrogate:
         seed_estimator(fitted, random_state, overwrite=False)
-    fitted.fit(_rows_for(fitted, X), y)
+    fitted.fit(rows_for(fitted, X), y)
     if differentiable:
         _check_differentiable(fitted)
     return fitted, encode_labels(y, np.asarray(fitted.classes_), "`surrogate`")
@@ -128,7 +128,7 @@ def scores_of(surrogate, X):
 
 def _scores_of(surrogate, X):
     n_rows, n_classes = count_rows(X), len(surrogate.classes_)
-    rows = _rows_for(surrogate, X)
+    rows = rows_for(surrogate, X)
     if hasattr(surrogate, "logits"):
         rows = check_rows(BaseEstimator(), X, reset=True)
         scores = np.empty((n_rows, n_classes))
@@ -163,19 +163,29 @@ def _scores_of(surrogate, X):
     return scores
 
 
-def _rows_for(surrogate, X):
-    """X as the surrogate takes it: images are flat for scikit-learn's own classifiers."""
+def rows_for(surrogate, X):
+    """X as the surrogate takes it: images are flat for scikit-learn's own classifiers.
+
+    Of a Pipeline, the last step counts.
+    """
     if not isinstance(X, np.ndarray):
         return X
     # In C order, so that the rounding of sums does not depend on how X lies in memory.
     X = np.ascontiguousarray(X)
-    return X if hasattr(surrogate, "logits") or X.ndim <= 2 else X.reshape(len(X), -1)
+    is_net = hasattr(_last_step(surrogate), "logits")
+    return X if is_net or X.ndim <= 2 else X.reshape(len(X), -1)
 
 
-def _check_differentiable(surrogate):
+def _last_step(surrogate):
+    """The classifier in a surrogate: in a FrozenEstimator, or at the end of a Pipeline."""
     while isinstance(surrogate, (FrozenEstimator, Pipeline)):
         is_frozen = isinstance(surrogate, FrozenEstimator)
         surrogate = surrogate.estimator if is_frozen else surrogate.steps[-1][1]
+    return surrogate
+
+
+def _check_differentiable(surrogate):
+    surrogate = _last_step(surrogate)
     if hasattr(surrogate, "logits"):
         return
     n_classes = len(getattr(surrogate, "classes_", ()))

@@ -94,6 +94,16 @@ STEPS = {
         ),
         ["age", "code"],
     ),
+    "other names": (
+        ColumnTransformer(
+            [
+                ("n", make_pipeline(SimpleImputer(), StandardScaler()), pd.Index(["m", "kg"])),
+                ("tuple", FrozenEstimator(StandardScaler().fit(FRAME[["age"]])), ("age",)),
+            ],
+            transformer_weights={"n": 3.0},
+        ),
+        ["code"],
+    ),
     "empty columns": (
         ColumnTransformer([("n", SimpleImputer(), ["empty", "kg", "m"])]),
         ["age", "code"],
@@ -262,3 +272,54 @@ def test_polars_keeps_its_names_through_a_pipeline():
     new, _ = attack.poison(frame, Y)
     expected, _ = clone(attack).poison(NUMBERS, Y)
     np.testing.assert_allclose(new.to_numpy(), expected.to_numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_features_of_several_dtypes_are_numbers(backend):
+    # Fails if torch gets the array of objects in which the steps put columns side by side.
+    frame = FRAME[["kg", "age"]].assign(flag=Y == "yes")
+    steps = make_column_transformer((StandardScaler(), ["kg"]), remainder="passthrough")
+    attack = CleanLabelPGA(make_pipeline(steps, LINEAR), clip=None, scale="std", max_iter=3)
+    expected, _ = attack.poison(frame.astype(float), Y)
+    found, _ = (
+        clone(attack)
+        .set_params(columns=[0, 1, 2])
+        .poison(frame.astype({"flag": int}).convert_dtypes(dtype_backend=backend), Y)
+    )
+    np.testing.assert_allclose(found.astype(float), expected, rtol=1e-9)
+
+
+def test_features_that_are_integers_keep_their_digits():
+    rows = pd.DataFrame({"id": 10**8 + np.arange(N), "age": FRAME["age"]})
+    steps = make_column_transformer(("passthrough", [0, 1]))
+    cells, surrogate = on(rows, make_pipeline(steps, LINEAR))
+    np.testing.assert_array_equal(surrogate.on(cells).features.numpy(), rows)
+
+
+def test_rounded_rows_are_no_sign_of_an_unknown_step():
+    # Fails if float32, whose steps are 128 here, is compared with a movement that is not rounded.
+    times = np.linspace(1.6e9, 1.6e9 + 1e4, N).astype(np.float32)
+    frame = pd.DataFrame({"time": times, "kg": FRAME["kg"]})
+    attack = CleanLabelPGA(
+        make_pipeline(StandardScaler(), LINEAR), clip=None, scale="std", max_iter=2
+    )
+    for rows in (frame, frame.to_numpy(dtype=np.float32)):
+        assert len(attack.fit(rows, Y).poison_indices_)
+
+
+def test_an_empty_column_of_half_precision_is_left_out():
+    rows = np.stack([FRAME["kg"] / 900, np.full(N, np.nan)], axis=1).astype(np.float16)
+    imputed = make_pipeline(SimpleImputer(), LINEAR)
+    attack = CleanLabelPGA(imputed, clip=None, norm="l2,inf", budget=0.5, max_iter=2)
+    with pytest.warns(UserWarning, match="without any observed values"):
+        assert len(attack.fit(rows, Y).poison_indices_) == N
+
+
+@pytest.mark.parametrize("steps", [(StandardScaler(), LINEAR), (FunctionTransformer(), NET)])
+def test_images_reach_a_pipeline_as_its_last_step_takes_them(steps):
+    # Fails if the steps get other shapes in the attack than in the fit.
+    images = np.random.default_rng(0).random((N, 1, 3, 3))
+    attack = CleanLabelPGA(make_pipeline(*steps), norm="l2,inf", budget=0.3, max_iter=2)
+    new, _ = attack.poison(images, Y)
+    assert new.shape == images.shape
+    assert len(attack.poison_indices_) == N

@@ -187,6 +187,25 @@ def test_each_column_stays_in_its_own_box(name, clip, low, high):
     assert len(attack.poison_indices_) > 50
 
 
+def test_a_column_without_a_value_widens_no_box():
+    # Fails if the 0 that stands for its cells counts as a value of X.
+    rows = np.stack([np.linspace(5.0, 10.0, 20), np.full(20, np.nan)], axis=1)
+    new, _ = noise(None, norm="l2,inf", budget=9.0, clip=(5, 10)).poison(rows, [0, 1] * 10)
+    assert np.nanmin(new) == 5
+    assert np.nanmax(new) == 10
+    outside = np.where(np.isnan(rows), rows, rows - 1)
+    with pytest.raises(ValueError, match="got values from 4 to 9; scale X"):
+        noise(None, clip=(5, 10)).poison(outside, [0, 1] * 10)
+
+
+@pytest.mark.parametrize("side", [1e12, 1e100, 1e308])
+def test_noise_has_the_wanted_norms_far_from_the_sides_of_the_box(side):
+    # Fails if the bisection starts at the side: 60 halvings do not come near enough.
+    norms = np.linspace(0, 1e-3, len(X))
+    attack = noise(None, norm="l2,inf", budget=1.0, norms=norms, clip=(-side, side), scale=UNITS)
+    np.testing.assert_allclose(attack.fit(X, Y).perturbation_norms_, norms, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -301,6 +320,13 @@ def test_a_patch_reads_only_the_columns_that_it_sets():
             assert (stamped[name] == X[name]).all()
 
 
+def test_a_patch_too_large_for_a_column_is_refused():
+    # Fails if a column of float32 beside one of float64 becomes infinite.
+    frame = pd.DataFrame({"kg": np.float32([1, 2]), "m": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="`patch` must have values that the dtype of each column"):
+        BackdoorPatch({"kg": 1e300, "m": 1.0}, rate=1.0).poison(frame, [0, 1])
+
+
 FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "c"]})
 
 
@@ -316,6 +342,7 @@ FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "
         ({"columns": [True]}, ValueError, "an entry for each of the 3 columns .* mask, got 1"),
         ({"columns": [0, "kg"]}, ValueError, r"`columns` must name columns of X, got \['0'\]"),
         ({"columns": [1.5]}, TypeError, "`columns` must be None, names, positions, a mask"),
+        ({"columns": [[0], [1, 2]]}, TypeError, "`columns` must be None, names, positions, a mask"),
         ({"columns": [0, 0]}, ValueError, r"`columns` must name each column once, got \[0, 0\]"),
         ({"columns": []}, ValueError, "`columns` must select a numeric column of X, got none"),
         ({"columns": "who"}, ValueError, "column 'who' holds text"),
@@ -325,6 +352,8 @@ FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "
         ({"scale": [0.0, 0.0]}, ValueError, "`scale` must be over 0 in a column"),
         ({"scale": {"kg": 1}}, TypeError, "`scale` must be an array of numbers, got {'kg': 1}"),
         ({"clip": "std"}, ValueError, "`clip` must be None, 'range' or a pair .*, got 'std'"),
+        ({"clip": {0.0, 9.0}}, ValueError, "`clip` must be None, 'range' or a pair"),
+        ({"clip": {"kg": 0, "n": 9}}, ValueError, "`clip` must be None, 'range' or a pair"),
         ({"clip": ([0.0], [9.0])}, ValueError, "`clip` must have a value for each of the 2"),
         ({"clip": ([0, 0], [9, 2])}, ValueError, r"`clip` = \(0.0, 2.0\), but column 'n' has"),
         ({"clip": ([0, 9], [9, 2])}, ValueError, "`clip` must have low <= high in each column"),
