@@ -27,8 +27,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     ----------
     patch : array-like of the shape of a row, or that broadcasts to it, or dict
         The value that the patch gives each feature; NaN where the row keeps its own. A dict (or a
-        Series with an index of names) sets columns of a frame by name. Only the columns of the
-        patch must hold numbers. It sets missing cells too.
+        Series with an index of names) sets columns of a frame by name. The columns of the patch
+        must hold numbers; other columns may hold anything. Missing cells under the patch are set.
     target : label or None, default=None
         The label that the victim shall predict for rows with the patch; y must have it. None: the
         first of the sorted labels in y or, in `success_rate`, of the victim's `classes_`.
@@ -41,8 +41,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         the patch. "range": each column's minimum and maximum among the rows given to `poison` or
         `stamp`. None: no box.
     whole : names, positions, mask, callable or None, default=None
-        Which columns of the patch stay at whole numbers: a cell gets the next whole number towards
-        its clean value. None: no column.
+        Which columns of the patch stay at whole numbers: the value of the patch is rounded towards
+        the clean value of the cell. None: no column.
     random_state : int, RandomState instance or None, default=None
         Seeds the choice of rows.
 

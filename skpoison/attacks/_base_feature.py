@@ -29,15 +29,15 @@ class BaseFeatureAttack(BaseCellAttack):
         with a value for each column that may change (infinite where there is no limit). "range":
         each column stays between its own minimum and maximum in X. None: no box.
     columns : names, positions, mask, callable or None, default=None
-        The columns that may change. None: the numeric columns of a frame (booleans are none), all
-        columns of an array. A callable gets X, as `sklearn.compose.make_column_selector`. For rows
-        of several axes: positions in the flattened row, or a mask of the shape of a row. All other
-        columns, and missing cells, stay as they are.
+        The columns that may change. None: the numeric columns of a frame (booleans do not count),
+        all columns of an array. A callable gets X, as `sklearn.compose.make_column_selector` does.
+        For rows of several axes: positions in the flattened row, or a mask of the shape of a row.
+        All other columns, and missing cells, stay as they are.
     scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
         The unit of each column that may change, in which norms and budgets are measured. "std" is
         its standard deviation in X, as in `sklearn.preprocessing.StandardScaler`; "iqr" is the
-        distance of its quartiles. Missing cells are left out. A column whose scale is 0 stays as it
-        is. None: the raw unit.
+        distance between its quartiles. Missing cells are left out. A column whose scale is 0 stays
+        as it is. None: the raw unit.
     whole : as `columns`, default=None
         Which of these columns stay at whole numbers: a cell moves to the next whole number towards
         its clean value. A column that holds only 0 and 1 stays at 0 and 1. None: no column.
@@ -104,7 +104,7 @@ class BaseFeatureAttack(BaseCellAttack):
 
         X holds the columns that may change, in units of their `scale`; a missing cell has the mean
         of its column. It has the shape of the data if neither `columns` nor `scale` nor `whole` is
-        set and no cell is missing, else it is (n, k). What is asked of missing cells is dropped,
+        set and no cell is missing, else it is (n, k). The perturbation of missing cells is dropped,
         and the rest is projected onto the budget and clipped.
         """
 

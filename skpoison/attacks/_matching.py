@@ -52,8 +52,8 @@ class GradientMatching(BaseCellAttack):
         numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
     scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
         The unit of each column that may change, in which norms and budgets are measured: its
-        standard deviation or the distance of its quartiles in X, or a given number. A column whose
-        scale is 0 stays. None: the raw unit.
+        standard deviation or the distance between its quartiles in X, or a given number. A column
+        whose scale is 0 stays as it is. None: the raw unit.
     whole : as `columns`, default=None
         Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     batch_size : int, default=4096

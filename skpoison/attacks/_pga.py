@@ -32,7 +32,8 @@ class CleanLabelPGA(BaseCellAttack):
         one (see Notes), cloned and fitted here; or ``FrozenEstimator(fitted)`` for a model that is
         trained already. It need not be the victim: the paper attacks every width with a surrogate
         of width 100. If its `random_state` is None, it gets a seed from the attack's
-        `random_state`. A Pipeline gets X as it is, any other surrogate an array of numbers.
+        `random_state`. A Pipeline gets X as it is, any other surrogate an array of numbers in raw
+        units.
     norm : {"l2,1", "l2,inf"}, default="l2,1"
         Which norm is bounded: the sum of the row norms (regime A) or each row norm (regime B).
     budget : float, default=300.0
@@ -54,8 +55,8 @@ class CleanLabelPGA(BaseCellAttack):
         numeric columns of a frame, all columns of an array. See `BaseFeatureAttack`.
     scale : {"std", "iqr"}, array-like of shape (k,) or None, default=None
         The unit of each column that may change, in which norms and budgets are measured: its
-        standard deviation or the distance of its quartiles in X, or a given number. A column whose
-        scale is 0 stays. None: the raw unit.
+        standard deviation or the distance between its quartiles in X, or a given number. A column
+        whose scale is 0 stays as it is. None: the raw unit.
     whole : as `columns`, default=None
         Which of these columns stay at whole numbers, and at 0 and 1 if they hold no others.
     max_fraction : float, default=1.0

@@ -137,7 +137,7 @@ class RobustnessReport:
         victim, attack : str
             Names of a victim and an attack.
         drop : float, default=None
-            The fall, > 0; None: the one of the report.
+            The fall, > 0; None: the `drop` of the report.
 
         Returns
         -------
@@ -169,8 +169,8 @@ class RobustnessReport:
         Returns
         -------
         differences : dict of float to Drop
-            How far the accuracy of `other` lies under the one of `victim`, by strength: a named
-            tuple (mean, low, high), as from `skpoison.study.corrected_interval`.
+            The accuracy of `victim` less that of `other`, by strength: a named tuple (mean, low,
+            high), as from `skpoison.study.corrected_interval`.
 
         Raises
         ------

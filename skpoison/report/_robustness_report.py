@@ -116,15 +116,15 @@ def robustness_report(
 
     See Also
     --------
-    robustness_curve : One study, with all its options.
+    skpoison.study.robustness_curve : One study, with all its options.
 
     Notes
     -----
     A victim with a method `certify`, which returns a number of changes for each row, has its
     certified accuracy in the report: changes of rows for a `PartitionEnsemble`, and flips of labels
-    for all others. If there is none, the
-    report adds the one of a `PartitionEnsemble` of copies of the first victim, on clean training
-    data. This is another model than the victim: its certificate says nothing of the victim.
+    for all others. If no victim has this method, the report certifies a `PartitionEnsemble` of
+    copies of the first victim, on clean training data. This is another model than the victim: its
+    certificate says nothing of the victim.
 
     Examples
     --------

@@ -83,7 +83,7 @@ BAD = {
     "NaN": (([0], [np.nan, 1.0]), ValueError, "`flagged` must have finite scores, got NaN"),
     "no row": (([3], [True] * 3), ValueError, "`poison_indices` must be rows from 0 to 2, got 3"),
     "negative": (([-1], [True] * 3), ValueError, "must be rows from 0 to 2, got -1"),
-    "twice": (([1, 1], [True] * 3), ValueError, "`poison_indices` must be distinct"),
+    "twice": (([1, 1], [True] * 3), ValueError, "must be distinct, got 1 more than once"),
     "a mask": (([True, False], [True] * 2), TypeError, "`poison_indices` must be integers of sh"),
     "floats": (([0.0], [True] * 2), TypeError, "`poison_indices` must be integers of shape"),
 }

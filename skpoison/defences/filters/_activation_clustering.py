@@ -10,11 +10,11 @@ from ._principal import principal_projections
 
 
 class ActivationClustering(BaseFilter):
-    """Split the activations of each class in two clusters, and drop a cluster that is small.
+    """Split the activations of each class into two clusters, and drop a cluster that is small.
 
-    A net is trained on all rows. Rows of a class that are there by a backdoor reach this class on
-    another way than clean rows, and their activations form a cluster of their own [1]_. The score
-    of a row is the share of its class that lies in the other cluster.
+    A net is trained on all rows. It learns rows that a backdoor has put into a class by another
+    feature than the clean rows of the class, so that their activations form a cluster of their own
+    [1]_. The score of a row is the share of its class that lies in the other cluster.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ActivationClustering(BaseFilter):
         A cluster with less than this share of its class is dropped; >= 0 and <= 0.5. So at most
         this share of a class is dropped. 0 drops nothing.
     n_components : int, default=10
-        To how many components activations are reduced.
+        Number of components to which activations are reduced.
     reduction : {"ica", "pca"}, default="ica"
         Independent components, as in [1]_, or principal components.
     layer : str or None, default=None

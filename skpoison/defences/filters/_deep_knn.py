@@ -9,12 +9,12 @@ from ._neighbours import lead_of_other_labels
 
 
 class DeepKNN(BaseFilter):
-    """Drop a row if most of its nearest neighbours, by a net's activations, have another label.
+    """Drop a row if another label leads among its nearest neighbours by a net's activations.
 
     A net is trained on all rows. The neighbours of a row are the other rows whose activations are
     nearest to its own. If a label is more frequent among them than the row's own, the row is
     dropped [1]_. The score is the lead of the strongest other label over the row's own, as a share
-    of the neighbours: from -1 to 1, and suspicious over 0.
+    of the neighbours. It lies between -1 and 1; over 0 a row is suspicious.
 
     Parameters
     ----------

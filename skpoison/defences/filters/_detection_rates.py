@@ -121,10 +121,12 @@ def _mask(indices, n_rows):
     bad = indices[(indices < 0) | (indices >= n_rows)]
     if len(bad):
         raise ValueError(f"`poison_indices` must be rows from 0 to {n_rows - 1}, got {bad[0]}")
+    rows, counts = np.unique(indices, return_counts=True)
+    if len(rows) < len(indices):
+        twice = rows[counts > 1][0]
+        raise ValueError(f"`poison_indices` must be distinct, got {twice} more than once")
     mask = np.zeros(n_rows, dtype=bool)
-    mask[indices] = True
-    if np.count_nonzero(mask) < len(indices):
-        raise ValueError("`poison_indices` must be distinct, got an index twice")
+    mask[rows] = True
     return mask
 
 

@@ -16,15 +16,17 @@ def detection_scorers() -> dict[str, Callable[..., float]]:
     Returns
     -------
     scorers : dict of str to callable
-        "true_positive_rate", "false_positive_rate" and "roc_auc", as `detection_rates` has them. A
-        scorer asks the study for `poison_indices`. It looks at the rows that the victim was trained
-        on, and not at the rows that it is scored on. It gives NaN if no row is poisoned
-        ("false_positive_rate" does not), or if the victim does not say what it has left out.
+        "true_positive_rate", "false_positive_rate" and "roc_auc", as in `detection_rates`. They are
+        about the rows that the victim was trained on, and not about the rows that it is scored on:
+        a scorer asks the study for `poison_indices`. Without poisoned rows, "true_positive_rate"
+        and "roc_auc" are NaN.
 
     Notes
     -----
-    A victim says it by the attribute `kept_indices_`, which `FilteredClassifier` and `LossTrimming`
-    have, also as the last step of a Pipeline. Scores of rows come from `filter_.scores_`.
+    The rates need to know which rows the victim has kept: its attribute `kept_indices_`, which
+    `FilteredClassifier` and `LossTrimming` have. "roc_auc" needs the scores of the rows:
+    `filter_.scores_` of a `FilteredClassifier`. In a Pipeline, the last step is asked. For a victim
+    without these attributes the scorers return NaN.
 
     Examples
     --------

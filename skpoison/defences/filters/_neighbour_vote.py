@@ -14,12 +14,12 @@ from ._neighbours import lead_of_other_labels
 
 
 class NeighbourVote(BaseFilter):
-    """Drop a row if most of its nearest neighbours have another label; it needs no net.
+    """Drop a row if another label leads among its nearest neighbours; it needs no net.
 
     This is Wilson's edited nearest neighbours [1]_, which [2]_ uses against flipped labels. If a
     label is more frequent among the neighbours of a row than the row's own, the row is dropped. The
-    score is the lead of the strongest other label over the row's own, as a share of the neighbours:
-    from -1 to 1, and suspicious over 0.
+    score is the lead of the strongest other label over the row's own, as a share of the neighbours.
+    It lies between -1 and 1; over 0 a row is suspicious.
 
     Parameters
     ----------

@@ -15,9 +15,10 @@ _MARGIN = 1.5
 class SpectralSignatures(BaseFilter):
     """Drop the rows of each class that stand out along the main direction of its activations.
 
-    A net is trained on all rows. If some rows of a class are there by a backdoor, their activations
-    differ from the others' by about the same vector, and this vector dominates how the activations
-    of the class vary. The score of a row is its squared projection on that direction [1]_.
+    A net is trained on all rows. If a backdoor has put some rows into a class, their activations
+    differ from the others' by about the same vector, and the activations of the class vary most in
+    its direction. The score of a row is its squared projection on the direction in which the
+    activations of its class vary most [1]_.
 
     Parameters
     ----------
