@@ -3,6 +3,7 @@
 import errno
 import re
 import runpy
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from skpoison import RobustnessReport
 from skpoison.report import _default_attacks, _strengths, _table, run_command
+from skpoison.report._command import _command, _parser
 from skpoison.study.engine import _worker
 
 QUICK = """
@@ -188,6 +190,16 @@ def dates_only():
 
 
 QUICKLY = ("--estimator", "quick:tree")
+
+
+def test_the_command_in_the_report_is_the_one_that_was_called():
+    # Fails if a name that starts with "-" is written as an option, or one with a space as two.
+    given = ["--target=-my x", "--out=-o.html", "--json=j", "--drop=0.02", "--folds=3", "--seed=7"]
+    options = _parser().parse_args(["report", *given, "--", "-t.csv"])
+    again = _parser().parse_args(shlex.split(_command(options))[3:])
+    assert vars(again) == {**vars(options), "table": Path("./-t.csv")}
+
+
 # What to call the command with, made in the folder, and what the line must name.
 BAD = {
     "no such file": (lambda: {"table": "none.csv"}, "none.csv"),
