@@ -286,8 +286,10 @@ def test_bad_input_is_one_line_and_no_file(make, words, folder, capsys):
     assert [name for name in files(folder) if "__pycache__" not in name] == before
 
 
-def test_a_full_disk_is_one_line_and_no_file(folder, capsys, monkeypatch):
+def test_a_full_disk_is_one_line_and_no_file(folder, capsys, monkeypatch, request):
     # It is full when the study is done, which nobody can know before.
+    done = request.getfixturevalue("report")
+    monkeypatch.setattr("skpoison.report._command.robustness_report", lambda *args, **kw: done)
     write = Path.write_text
 
     def full(self, *args, **kwargs):
