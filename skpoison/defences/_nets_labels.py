@@ -17,7 +17,6 @@ def outputs_by_net(members, X, *, with_logits):
     members : list of estimator or None
     X : ndarray of shape (n, ...)
         Rows, finite.
-
     with_logits : bool
         Whether to return logits too.
 

@@ -216,11 +216,15 @@ def _is_classifier(thing):
 
 def _command(options):
     """The command that makes the same report; the number of processes does not matter."""
-    words = ["python", "-m", "skpoison", "report", str(options.table)]
+    words = ["python", "-m", "skpoison", "report"]
     for name in ("target", "out", "json", "estimator", "drop", "folds", "repeats", "seed"):
         value = getattr(options, name)
         if value is not None:
-            words += [f"--{name}", str(value)]
+            # A word that starts with "-" would be taken for an option.
+            is_plain = not str(value).startswith("-")
+            words += [f"--{name}", str(value)] if is_plain else [f"--{name}={value}"]
+    table = str(options.table)
+    words.insert(4, f"./{table}" if table.startswith("-") else table)
     return shlex.join(words)
 
 

@@ -3,6 +3,7 @@
 import errno
 import re
 import runpy
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from skpoison import RobustnessReport
 from skpoison.report import _default_attacks, _strengths, _table, run_command
+from skpoison.report._command import _command, _parser
 from skpoison.study.engine import _worker
 
 QUICK = """
@@ -201,6 +203,16 @@ def dates_only():
 
 
 QUICKLY = ("--estimator", "quick:tree")
+
+
+def test_the_command_in_the_report_is_the_one_that_was_called():
+    # Fails if a name that starts with "-" is written as an option, or one with a space as two.
+    given = ["--target=-my x", "--out=-o.html", "--json=j", "--drop=0.02", "--folds=3", "--seed=7"]
+    options = _parser().parse_args(["report", *given, "--", "-t.csv"])
+    again = _parser().parse_args(shlex.split(_command(options))[3:])
+    assert vars(again) == {**vars(options), "table": Path("./-t.csv")}
+
+
 # What to call the command with, made in the folder, and what the line must name.
 BAD = {
     "no such file": (lambda: {"table": "none.csv"}, "none.csv"),
@@ -287,8 +299,10 @@ def test_bad_input_is_one_line_and_no_file(make, words, folder, capsys):
     assert [name for name in files(folder) if "__pycache__" not in name] == before
 
 
-def test_a_full_disk_is_one_line_and_no_file(folder, capsys, monkeypatch):
+def test_a_full_disk_is_one_line_and_no_file(folder, capsys, monkeypatch, request):
     # It is full when the study is done, which nobody can know before.
+    done = request.getfixturevalue("report")
+    monkeypatch.setattr("skpoison.report._command.robustness_report", lambda *args, **kw: done)
     write = Path.write_text
 
     def full(self, *args, **kwargs):

@@ -1,5 +1,6 @@
 """What a report says is what its studies found."""
 
+import copy
 import math
 import re
 
@@ -27,7 +28,9 @@ from skpoison import (
     robustness_report,
 )
 from skpoison.attacks import BaseAttack
+from skpoison.report._robustness_report import _telling_strength
 from skpoison.report._surrogates import linear_model_of
+from skpoison.study import corrected_interval
 
 
 class Mine(BaseLabelAttack):
@@ -128,6 +131,11 @@ def test_difference_is_paired_and_signed(report):
     for i, lies in enumerate(found.values()):
         assert lies.mean == pytest.approx(means["tree"][i] - means[name][i])
         assert lies.low < lies.mean < lies.high
+    # 95% for three strengths together. Fails if it is 95% for each of them.
+    one, two = (report.curves("flips at random")[victim] for victim in ("tree", name))
+    differences = one.scores["flips at random"][1] - two.scores["flips at random"][1]
+    own = corrected_interval(differences, one.test_train_ratio, confidence=1 - 0.05 / 3)
+    assert found[0.2] == pytest.approx(own)
     back = report.difference(name, "tree", "flips at random")
     assert [-lies.low for lies in back.values()] == pytest.approx(
         [lies.high for lies in found.values()]
@@ -160,6 +168,16 @@ def test_poisoned_rows_are_those_of_the_attack(report, wine):
     assert frame["new_label"].tolist() == y_new[attack.poison_indices_].tolist()
     assert frame["label"].tolist() == y[attack.poison_indices_].tolist()
     assert not frame["cells"].any()
+
+
+def test_rows_are_those_of_the_smallest_strength_that_costs_the_drop(report):
+    # Fails if another victim decides, if another drop does, or if no drop is no strength.
+    fall = report.breaking_point("tree", "flips at random").drops[0.2].mean
+    assert 0 < fall < 0.9
+    found = copy.copy(report)
+    for drop, strength in ((fall, 0.2), (fall + 1e-9, 0.4), (0.99, 0.4)):
+        found.settings = report.settings | {"drop": drop}
+        assert _telling_strength(found, "flips at random") == strength
 
 
 def test_moved_cells_are_those_of_the_attack(report, wine):

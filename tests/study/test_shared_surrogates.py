@@ -52,6 +52,15 @@ def test_attacks_with_one_surrogate_fit_it_once_a_fold(digits):
     assert not np.array_equal(curve.train_scores["A"], curve.train_scores["B"])
 
 
+def test_each_repeat_fits_a_surrogate_of_its_own(digits):
+    # Fails if a repeat gets the surrogate of another one, which has another seed.
+    shared = {"A": attack(), "B": attack(norm="l2,inf", budget=0.5)}
+    curve, n_fits = study(digits, shared, n_repeats=2, cv=2)
+    expected, _ = study(digits, {"B": clone(shared["B"])}, n_repeats=2, cv=2)
+    assert n_fits == 4
+    np.testing.assert_array_equal(curve.train_scores["B"], expected.train_scores["B"])
+
+
 def test_the_strengths_of_an_attack_share_a_surrogate(digits):
     strengths = {"param_name": "strength", "param_range": [0.0, 1.0, 3.0]}
     curve, n_fits = study(digits, {"A": attack()}, **strengths)
