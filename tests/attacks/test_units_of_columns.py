@@ -187,6 +187,26 @@ def test_each_column_stays_in_its_own_box(name, clip, low, high):
     assert len(attack.poison_indices_) > 50
 
 
+@pytest.mark.parametrize("power", [-990, 990])
+@pytest.mark.parametrize("scale", ["std", "iqr"])
+@pytest.mark.parametrize("clip", [None, "range"])
+def test_a_budget_holds_in_tiny_and_huge_units(power, scale, clip):
+    # Fails if a square underflows to 0 or overflows: the scale would be 0.
+    attack = noise(None, norm="l2,inf", budget=0.5, scale=scale, clip=clip)
+    rows = X / UNITS
+    expected, _ = attack.poison(rows, Y)
+    new, _ = attack.poison(np.ldexp(rows, power), Y)
+    np.testing.assert_array_equal(new, np.ldexp(expected, power))
+    assert attack.perturbation_norms_.max() <= 0.5 * (1 + 1e-6)
+
+
+def test_a_perturbation_that_is_not_finite_is_a_fault_of_its_hook():
+    attack = own(None, clip=None)
+    attack._perturb = lambda X, y, random_state: np.full(X.shape, np.inf)
+    with pytest.raises(ValueError, match="`_perturb` of Shrink must return finite numbers, got in"):
+        attack.poison(X, Y)
+
+
 def test_a_column_without_a_value_widens_no_box():
     # Fails if the 0 that stands for its cells counts as a value of X.
     rows = np.stack([np.linspace(5.0, 10.0, 20), np.full(20, np.nan)], axis=1)
