@@ -422,7 +422,7 @@ def _whole_columns(whole, X, rows, missing, places, names):
     if len(others):
         every = _Names(X, None)
         raise ValueError(
-            "`whole` must select columns that `columns` selects, got also "
+            "`whole` must select columns that may change, got also "
             f"{', '.join(every[int(place)] for place in others)}"
         )
     is_whole = np.isin(places, own)

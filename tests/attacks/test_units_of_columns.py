@@ -347,6 +347,17 @@ def test_a_patch_too_large_for_a_column_is_refused():
         BackdoorPatch({"kg": 1e300, "m": 1.0}, rate=1.0).poison(frame, [0, 1])
 
 
+def test_the_sides_of_a_patch_are_in_the_order_of_x():
+    frame = pd.DataFrame({"kg": [1.0, 2.0], "m": [100.0, 200.0]})
+    attack = BackdoorPatch({"m": 999.0, "kg": 999.0}, clip=([0.0, 50.0], [9.0, 300.0]))
+    assert attack.stamp(frame).to_numpy().tolist() == [[9.0, 300.0]] * 2
+    # `columns` is no parameter of a patch.
+    with pytest.raises(
+        ValueError, match="`whole` must select columns that may change, got also 'm'"
+    ):
+        BackdoorPatch({"kg": 1.0}, whole=["m"]).stamp(frame)
+
+
 FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "c"]})
 
 
@@ -383,7 +394,7 @@ FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "
             r"clip` = \(0.0, 2.0\), got values from 1 to 3.5; scale X",
         ),
         ({"whole": "kg"}, ValueError, "`whole` must select columns of whole .* 'kg' has 1.5"),
-        ({"whole": "who"}, ValueError, "`whole` must select columns that `columns` .* also 'who'"),
+        ({"whole": "who"}, ValueError, "`whole` must select columns that may change, got also"),
     ],
 )
 def test_refusals_name_the_parameter_and_the_column(kwargs, error, words):
