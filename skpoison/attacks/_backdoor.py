@@ -38,8 +38,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
     clip : tuple of (low, high), "range" or None, default=None
         The box in which the columns of the patch lie and must stay: a value of the patch beyond it
         becomes the side of the box. Sides are numbers, or arrays with a value for each column of
-        the patch. "range": each column's minimum and maximum among the rows given to `poison` or
-        `stamp`. None: no box.
+        the patch, in the order that the columns have in X. "range": each column's minimum and
+        maximum among the rows given to `poison` or `stamp`. None: no box.
     whole : names, positions, mask, callable or None, default=None
         Which columns of the patch stay at whole numbers: the value of the patch is rounded towards
         the clean value of the cell. None: no column.

@@ -117,4 +117,12 @@ class BaseFeatureAttack(BaseCellAttack):
                 f"`_perturb` of {type(self).__name__} must return real numbers of shape {X.shape}, "
                 f"got {wanted.dtype} of shape {wanted.shape}"
             )
+        is_finite = np.isfinite(wanted)
+        if cells.missing is not None:
+            is_finite |= cells.missing
+        if not is_finite.all():
+            raise ValueError(
+                f"`_perturb` of {type(self).__name__} must return finite numbers, got "
+                f"{wanted[~is_finite][0]}"
+            )
         return wanted

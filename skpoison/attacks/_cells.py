@@ -391,9 +391,13 @@ def _scale_of(scale, rows, missing, names):
         # A column without a value is filled with 0, and so has no scale.
         values[missing & ~missing.all(axis=0)] = np.nan
     if scale == "std":
-        scaler = StandardScaler().fit(values)
+        # Squares of tiny and huge units have no place in float64. Powers of two round nothing.
+        largest = np.maximum(-np.nanmin(values, axis=0), np.nanmax(values, axis=0))
+        _, exponents = np.frexp(largest)
+        scaler = StandardScaler().fit(np.ldexp(values, -exponents, out=values))
         # It divides a column that is constant, but for rounding, by 1.
         own = np.where(np.isclose(scaler.scale_**2, scaler.var_), scaler.scale_, 0.0)
+        own = np.ldexp(own, exponents)
     else:
         low, high = np.nanpercentile(values, (25, 75), axis=0)
         own = high - low
@@ -418,7 +422,7 @@ def _whole_columns(whole, X, rows, missing, places, names):
     if len(others):
         every = _Names(X, None)
         raise ValueError(
-            "`whole` must select columns that `columns` selects, got also "
+            "`whole` must select columns that may change, got also "
             f"{', '.join(every[int(place)] for place in others)}"
         )
     is_whole = np.isin(places, own)

@@ -187,6 +187,26 @@ def test_each_column_stays_in_its_own_box(name, clip, low, high):
     assert len(attack.poison_indices_) > 50
 
 
+@pytest.mark.parametrize("power", [-990, 990])
+@pytest.mark.parametrize("scale", ["std", "iqr"])
+@pytest.mark.parametrize("clip", [None, "range"])
+def test_a_budget_holds_in_tiny_and_huge_units(power, scale, clip):
+    # Fails if a square underflows to 0 or overflows: the scale would be 0.
+    attack = noise(None, norm="l2,inf", budget=0.5, scale=scale, clip=clip)
+    rows = X / UNITS
+    expected, _ = attack.poison(rows, Y)
+    new, _ = attack.poison(np.ldexp(rows, power), Y)
+    np.testing.assert_array_equal(new, np.ldexp(expected, power))
+    assert attack.perturbation_norms_.max() <= 0.5 * (1 + 1e-6)
+
+
+def test_a_perturbation_that_is_not_finite_is_a_fault_of_its_hook():
+    attack = own(None, clip=None)
+    attack._perturb = lambda X, y, random_state: np.full(X.shape, np.inf)
+    with pytest.raises(ValueError, match="`_perturb` of Shrink must return finite numbers, got in"):
+        attack.poison(X, Y)
+
+
 def test_a_column_without_a_value_widens_no_box():
     # Fails if the 0 that stands for its cells counts as a value of X.
     rows = np.stack([np.linspace(5.0, 10.0, 20), np.full(20, np.nan)], axis=1)
@@ -327,6 +347,17 @@ def test_a_patch_too_large_for_a_column_is_refused():
         BackdoorPatch({"kg": 1e300, "m": 1.0}, rate=1.0).poison(frame, [0, 1])
 
 
+def test_the_sides_of_a_patch_are_in_the_order_of_x():
+    frame = pd.DataFrame({"kg": [1.0, 2.0], "m": [100.0, 200.0]})
+    attack = BackdoorPatch({"m": 999.0, "kg": 999.0}, clip=([0.0, 50.0], [9.0, 300.0]))
+    assert attack.stamp(frame).to_numpy().tolist() == [[9.0, 300.0]] * 2
+    # `columns` is no parameter of a patch.
+    with pytest.raises(
+        ValueError, match="`whole` must select columns that may change, got also 'm'"
+    ):
+        BackdoorPatch({"kg": 1.0}, whole=["m"]).stamp(frame)
+
+
 FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "c"]})
 
 
@@ -363,7 +394,7 @@ FRAME = pd.DataFrame({"kg": [1.5, 2.5, 3.5], "n": [1, 2, 3], "who": ["a", "b", "
             r"clip` = \(0.0, 2.0\), got values from 1 to 3.5; scale X",
         ),
         ({"whole": "kg"}, ValueError, "`whole` must select columns of whole .* 'kg' has 1.5"),
-        ({"whole": "who"}, ValueError, "`whole` must select columns that `columns` .* also 'who'"),
+        ({"whole": "who"}, ValueError, "`whole` must select columns that may change, got also"),
     ],
 )
 def test_refusals_name_the_parameter_and_the_column(kwargs, error, words):
