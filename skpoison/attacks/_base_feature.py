@@ -109,7 +109,8 @@ class BaseFeatureAttack(BaseCellAttack):
         """
 
     def _move(self, cells, y, random_state):
-        X = cells.in_units().view()
+        # Some columns of an array may lie in memory column by column.
+        X = np.ascontiguousarray(cells.in_units()).view()
         X.flags.writeable = False
         wanted = np.asarray(self._perturb(X, y, random_state))
         if wanted.shape != X.shape or wanted.dtype.kind not in "biuf":

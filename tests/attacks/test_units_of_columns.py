@@ -270,6 +270,19 @@ def test_pixels_are_chosen_by_a_mask_or_by_position():
     np.testing.assert_allclose(norms, 0.1)
 
 
+def test_chosen_columns_reach_the_hook_in_c_order():
+    seen = []
+
+    class Look(BaseFeatureAttack):
+        def _perturb(self, X, y, random_state):
+            seen.append(X)
+            return np.zeros(X.shape)
+
+    Look(columns=[0, 2], clip=None).poison(X, SUMS > np.median(SUMS))
+    assert seen[0].flags.c_contiguous
+    assert not seen[0].flags.writeable
+
+
 def test_a_column_without_scale_stays_and_is_named_unless_it_is_constant():
     rare = np.zeros(40)
     rare[:3] = 1
