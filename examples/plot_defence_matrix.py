@@ -56,7 +56,8 @@ from skpoison import (
 )
 from skpoison.study import corrected_interval
 
-# Budgets and sizes, fixed before the run.
+# Budgets and sizes, fixed before the matrix. Surrogate, targets and learning rate were tried on one
+# split before.
 SETTINGS = {
     "digits": {
         "rows": 1700,

@@ -39,7 +39,6 @@ def test_examples_of_the_guide_run(ran):
 
 
 def test_mlflow_keeps_numbers_and_files(ran, monkeypatch):
-    pytest.importorskip("mlflow")
     names, _, folder, block = ran
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
