@@ -71,9 +71,8 @@ def poison_of(settings):
         part = settings[(settings["setting"] == setting) & settings["attack"].isin(["A", "B"])]
         found = part.groupby("attack")[ABOUT].agg(["mean", "std"])
         found.columns = [f"{column} {what}".removesuffix(" mean") for column, what in found.columns]
-        parts.append(
-            found.reset_index().assign(surrogate=name, n=part.groupby("attack").size().min())
-        )
+        found["n"] = part.groupby("attack").size()
+        parts.append(found.reset_index().assign(surrogate=name))
     table = pd.concat(parts).sort_values(["attack", "surrogate"], ascending=[True, False])
     return table[["attack", "surrogate", "n", *table.columns.drop(["attack", "surrogate", "n"])]]
 
