@@ -269,3 +269,8 @@ class BackdoorPatch(SamplerMixin, BaseAttack):
         rows[chosen] = self._stamped(cells.take(chosen), patch)
         y_new[chosen] = self.target_
         return rows, y_new
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

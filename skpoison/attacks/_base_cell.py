@@ -145,7 +145,7 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
         if is_frame(X):
             note_rows(self, X, reset=False)
             return copy_of(X)
-        rows = check_rows(self, X, reset=False, allow_missing=True)
+        rows = check_rows(self, X, reset=False, allow_missing=self._takes_missing_cells())
         return copy_of(X if isinstance(X, np.ndarray) else rows)
 
     def _check_output(self, X):
@@ -165,6 +165,10 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
         `_poison` projects it onto the budget, leaves missing cells alone, clips and rounds.
         """
+
+    def _takes_missing_cells(self):
+        """Hook: whether X may be an array with NaN, which stays NaN."""
+        return True
 
     def _damage(self, X, y, delta):
         """Hook: the damage of each row's perturbation, (n,); `max_fraction` keeps the largest.
@@ -270,5 +274,6 @@ class BaseCellAttack(OneToOneFeatureMixin, TransformerMixin, BaseAttack):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_missing_cells()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

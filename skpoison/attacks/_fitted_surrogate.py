@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._frames import head_of, is_frame, is_sparse, narrowing_of
-from .._validation import check_rows, without_names
+from .._validation import check_rows, takes, without_names
 from ._affine import CONSTANT, Origins, through
 from ._ascent import Objective
 from ._linear import LinearLogits, LinearObjective
@@ -219,6 +219,11 @@ class MovedLogits:
 
 def _inner(estimator):
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+
+
+def takes_missing_cells(estimator):
+    """Whether a surrogate may take NaN: a Pipeline may impute, though its tags do not say so."""
+    return is_pipeline(estimator) or takes(estimator, "allow_nan")
 
 
 def is_pipeline(estimator):

@@ -11,7 +11,7 @@ from .._warnings import warn_caller
 from ._ascent import auto_steps, drop_outward
 from ._base_cell import BaseCellAttack
 from ._cells import cells_like
-from ._fitted_surrogate import FittedSurrogate, is_pipeline
+from ._fitted_surrogate import FittedSurrogate, is_pipeline, takes_missing_cells
 from ._parts import parts_of
 from ._projections import LOWERINGS, PROJECTIONS, factors_of, row_norms, times
 from ._surrogate import FLAT, differentiable, parameters_of
@@ -211,6 +211,9 @@ class GradientMatching(BaseCellAttack):
         if len(unknown):
             raise ValueError(f"`target` must have labels that y has, got {unknown.tolist()}")
         return own, labels
+
+    def _takes_missing_cells(self):
+        return takes_missing_cells(self.surrogate)
 
     def _move(self, cells, y, random_state):
         targets, labels = self._targets(cells, y)

@@ -10,7 +10,7 @@ from .._validation import check_choice, check_int, check_real
 from .._warnings import warn_caller
 from ._ascent import Ascent, DeviceRows
 from ._base_cell import BaseCellAttack
-from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline
+from ._fitted_surrogate import FittedSurrogate, PlainLogits, is_pipeline, takes_missing_cells
 from ._losses import LOSSES
 from ._parts import parts_of
 from ._surrogate import FLAT, differentiable
@@ -262,6 +262,9 @@ class CleanLabelPGA(BaseCellAttack):
             out[part] += cells.rows[part]
         self._finish(cells, out)
         return out
+
+    def _takes_missing_cells(self):
+        return takes_missing_cells(self.surrogate)
 
     def _move(self, cells, y, random_state):
         surrogate = self._fit_surrogate(cells, y, random_state)

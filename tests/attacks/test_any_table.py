@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
@@ -561,9 +562,12 @@ def test_tags_tell_what_an_attack_takes():
     for attack, sparse, allow_nan in [
         (flip, True, True),
         (chosen, True, False),
-        (noise, False, False),
+        (noise, False, True),
+        (CleanLabelPGA(LogisticRegression()), False, False),
+        (CleanLabelPGA(make_pipeline(SimpleImputer(), LogisticRegression())), False, True),
+        (BackdoorPatch([0.5]), False, True),
         (ChainedAttack([flip, flip]), True, True),
-        (ChainedAttack([flip, noise]), False, False),
+        (ChainedAttack([flip, noise]), False, True),
     ]:
         tags = get_tags(attack).input_tags
         assert (tags.sparse, tags.allow_nan) == (sparse, allow_nan)

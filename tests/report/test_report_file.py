@@ -111,7 +111,8 @@ def test_the_file_is_json_to_every_reader(report, tmp_path):
     curve = spoilt.studies[0]["accuracy"]["tree"]
     for scores in curve.scores.values():
         scores[-1, 0] = np.nan  # a fit that failed
-    next(iter(spoilt.certificates.values())).accuracy[0][0] = np.nan
+    certificate = next(iter(spoilt.certificates.values()))
+    next(iter(certificate.accuracy.values()))[0][0] = np.nan
     spoilt.settings["drop"] = 0.99  # no attack reaches it
     spoilt.to_json(tmp_path / "r")
     state = json.loads((tmp_path / "r").read_text(), parse_constant=refuse)
