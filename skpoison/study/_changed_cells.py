@@ -45,8 +45,8 @@ def changed_cells(X: Rows, X_poisoned: Rows) -> Any:
     -----
     A missing cell (None, NaN, pandas' NA, a null) equals another missing cell, and a category
     equals the same label of any type. In the result a missing cell is NaN or None. Beside X, the
-    function needs memory for the result and for the comparison of a part of X: a column of a frame,
-    or some rows of an array.
+    function needs memory for a few copies of the result, and for the comparison of a part of X: a
+    column of a frame, or some rows of an array.
 
     Examples
     --------

@@ -158,6 +158,21 @@ def test_large_integers_beside_missing_cells(frame):
     assert is_missing(cells.poisoned.iloc[1])
 
 
+def test_columns_without_values():
+    empty = {"a": [None, None], "b": [1, 2]}
+    full = {"a": [None, 0.5], "b": [None, 2]}
+    for library in (pd.DataFrame, pl.DataFrame, pa.table):
+        cells = changed_cells(library(empty), library(full))
+        assert cells[["row", "column"]].to_numpy().tolist() == [[0, "b"], [1, "a"]]
+        assert cells.clean.iloc[0] == 1
+        assert cells.poisoned.iloc[1] == 0.5
+        # No rows at all.
+        assert changed_cells(library({"a": [], "b": []}), library({"a": [], "b": []})).empty
+    assert changed_cells(np.zeros((0, 2)), np.zeros((0, 2))).empty
+    assert changed_cells(np.zeros((2, 0)), np.zeros((2, 0))).empty
+    assert changed_cells(sparse.csr_array((2, 0)), sparse.csr_array((2, 0))).empty
+
+
 def test_values_keep_their_kind():
     X = pd.DataFrame({"n": [LARGE, 2], "x": [0.5, 1.5], "on": [True, False]})
     # Numbers of several types are numbers, if no value is lost.
