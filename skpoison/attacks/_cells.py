@@ -72,9 +72,10 @@ class Cells:
             return low / self.scale, high / self.scale
 
     def moved_by(self, delta, out):
-        """Write the rows, moved by a perturbation in units of the scale, into `out`."""
-        if self.missing is not None:
-            delta = np.where(self.missing, 0, delta)
+        """Write the rows, moved by a perturbation in units of the scale, into `out`.
+
+        The perturbation is 0 in missing cells.
+        """
         with np.errstate(over="ignore"):
             moved = delta if self.scale is None else delta * self.scale
             np.add(self.rows, moved, out=out, casting="same_kind")

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._seeding import seed_estimator
 from .._threads import limit_threads
@@ -17,10 +16,9 @@ from .._validation import (
     note_rows,
     rows_in_share,
     unchanged_by,
-    without_names,
 )
 from .._warnings import warn_no_row
-from ._rows import check_shape, count_some_rows, single_column, take_rows
+from ._rows import ask, count_some_rows, single_column, take_rows
 from ._tags import tags_of_wrapper
 
 
@@ -174,10 +172,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         y : ndarray of shape (n,)
         """
-        check_is_fitted(self)
-        check_shape(self, X)
-        with without_names():  # `check_shape` has warned.
-            return self.estimator_.predict(X)
+        return ask(self, "predict", X)
 
     @limit_threads
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -193,10 +188,7 @@ class LossTrimming(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         proba : ndarray of shape (n, n_classes)
             In the order of `classes_`.
         """
-        check_is_fitted(self)
-        check_shape(self, X)
-        with without_names():
-            return self.estimator_.predict_proba(X)
+        return ask(self, "predict_proba", X)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "kept_indices_")

@@ -14,9 +14,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import check_is_fitted
 
 from .._frames import count_rows, is_frame
-from .._validation import check_rows, note_rows
+from .._validation import check_rows, note_rows, without_names
 from ._categories import CategoricalColumn, is_categorical
 from ._content import as_numbers, contents_of_numbers, contents_of_rows, with_one_zero
 
@@ -225,3 +226,11 @@ def _values(column):
     values = column.to_numpy() if column.dtype in _PLAIN else None
     # Missing truth values make an array of objects.
     return column.to_list() if values is None or values.dtype == object else values
+
+
+def ask(defence, method, X):
+    """Call a method of the fitted `estimator_` of a defence, for rows like those of its fit."""
+    check_is_fitted(defence)
+    check_shape(defence, X)
+    with without_names():  # `check_shape` has warned.
+        return getattr(defence.estimator_, method)(X)

@@ -5,13 +5,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from ..._seeding import seed_estimator
 from ..._threads import limit_threads
 from ..._typing import Array, Classifier, Seed
-from ..._validation import check_labels, note_rows, takes, unchanged_by, without_names
-from .._rows import check_shape, count_some_rows, single_column, take_rows
+from ..._validation import check_labels, note_rows, takes, unchanged_by
+from .._rows import ask, count_some_rows, single_column, take_rows
 from .._tags import tags_of_wrapper
 
 
@@ -142,7 +141,7 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         y : ndarray of shape (n,)
         """
-        return self._asked("predict", X)
+        return ask(self, "predict", X)
 
     @available_if(_estimator_has("predict_proba"))
     @limit_threads
@@ -159,7 +158,7 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         proba : ndarray of shape (n, n_classes)
             In the order of `classes_`.
         """
-        return self._asked("predict_proba", X)
+        return ask(self, "predict_proba", X)
 
     @available_if(_estimator_has("decision_function"))
     @limit_threads
@@ -175,13 +174,7 @@ class FilteredClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n,) or (n, n_classes)
         """
-        return self._asked("decision_function", X)
-
-    def _asked(self, method, X):
-        check_is_fitted(self)
-        check_shape(self, X)
-        with without_names():  # `check_shape` has warned.
-            return getattr(self.estimator_, method)(X)
+        return ask(self, "decision_function", X)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "kept_indices_")
