@@ -12,7 +12,7 @@ def write_text(path, text):
 
 def write_texts(texts):
     """Write texts to files by path: all of them whole, or leave the files as they are."""
-    written = {}
+    written, replaced = {}, {}
     try:
         for path, text in texts.items():
             path = Path(path)
@@ -20,8 +20,12 @@ def write_texts(texts):
             written[temporary] = path
             temporary.write_text(text, encoding="utf-8")
         for temporary, path in written.items():
+            before = path.read_bytes() if path.exists() else None
             os.replace(temporary, path)
+            replaced[path] = before
     except BaseException:
+        for path, before in replaced.items():
+            path.unlink() if before is None else path.write_bytes(before)
         for temporary in written:
             temporary.unlink(missing_ok=True)
         raise

@@ -83,7 +83,8 @@ def fields_of(text):
     _require(min(counts, default=0) >= 0 and sum(counts) > 0, "classes", fields["classes"])
     _require(isinstance(state["call"], str), "call", state["call"])
     studies = [
-        {metric: _curves(curves) for metric, curves in study.items()} for study in state["studies"]
+        {metric: RobustnessCurves.of_text(json.dumps(curves)) for metric, curves in study.items()}
+        for study in state["studies"]
     ]
     fields |= {
         "call": state["call"],
@@ -94,15 +95,6 @@ def fields_of(text):
     }
     _check_names(fields)
     return fields
-
-
-def _curves(state):
-    for curve in state["curves"].values():
-        for table in ("scores", "train_scores", "fit_times"):
-            curve[table] = {
-                name: [_with_nan(row) for row in rows] for name, rows in curve[table].items()
-            }
-    return RobustnessCurves.of_text(json.dumps(state))
 
 
 def _with_nan(row):

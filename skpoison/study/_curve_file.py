@@ -2,19 +2,23 @@
 
 import base64
 import json
+import math
 import zlib
 
 import numpy as np
 
 FORMAT = "skpoison.RobustnessCurve"
 FORMAT_OF_MANY = "skpoison.RobustnessCurves"
-VERSION = 3
+VERSION = 4
 TABLES = ("scores", "train_scores", "fit_times")
+# JSON has no word for these. Before version 4, files have NaN and Infinity as Python writes them.
+WORDS = {None: math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def to_text(state):
     """The JSON text of a curve's fields, a dict."""
-    return json.dumps({"format": FORMAT, "version": VERSION, **_encoded_state(state)}, indent=1)
+    head = {"format": FORMAT, "version": VERSION}
+    return json.dumps({**head, **_encoded_state(state)}, indent=1, allow_nan=False)
 
 
 def from_text(text):
@@ -27,7 +31,7 @@ def many_to_text(states):
     """The JSON text of several curves: a dict of names to fields."""
     curves = {name: _encoded_state(state) for name, state in states.items()}
     head = {"format": FORMAT_OF_MANY, "version": VERSION}
-    return json.dumps({**head, "curves": curves}, indent=1)
+    return json.dumps({**head, "curves": curves}, indent=1, allow_nan=False)
 
 
 def many_from_text(text):
@@ -47,7 +51,7 @@ def _pop_version(state, format_name):
 
 def _encoded_state(state):
     tables = {
-        table: {name: values.tolist() for name, values in state[table].items()} for table in TABLES
+        table: {name: _rows(values) for name, values in state[table].items()} for table in TABLES
     }
     values = [_encoded(value) for value in state["param_range"]]
     hits = state["hits"] and {name: _packed(bits) for name, bits in state["hits"].items()}
@@ -56,7 +60,7 @@ def _encoded_state(state):
 
 def _decoded_state(state, version):
     for table in TABLES:
-        state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
+        state[table] = {name: _numbers(rows, version) for name, rows in state[table].items()}
     if version == 1:
         # Values are those that JSON can hold. Nothing is said of test sets and of splits that share
         # rows, so that there is nothing to judge by.
@@ -85,6 +89,8 @@ def _encoded(value):
     """A value of the parameter for JSON. What JSON has no word for is an object with one key."""
     if isinstance(value, np.generic):
         value = value.item()
+    if type(value) is float and not math.isfinite(value):
+        return {"float": str(value)}
     if value is None or type(value) in (bool, int, float, str):
         return value
     if type(value) is list:
@@ -108,11 +114,26 @@ def _decoded(value):
         return {_decoded(key): _decoded(entry) for key, entry in content}
     if kind == "label" and isinstance(content, str):
         return content
+    if kind == "float" and content in ("nan", "inf", "-inf"):
+        return float(content)
     raise ValueError(f"param_range must not have {value}")
 
 
-def _numbers(rows):
-    """The array of a table in JSON, checked: numpy turns strings and nulls into numbers."""
+def _rows(values):
+    """The rows of a table for JSON."""
+    return [[_number(value) for value in row] for row in values.tolist()]
+
+
+def _number(value):
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)
+
+
+def _numbers(rows, version):
+    """The array of a table in JSON, checked: numpy turns any string and null into a number."""
+    if version >= 4:
+        rows = [[WORDS[x] if x is None or type(x) is str else x for x in row] for row in rows]
     if any(type(value) not in (int, float) for row in rows for value in row):
         raise ValueError("a table must have numbers only")
     return np.array(rows, dtype=np.float64)

@@ -1,6 +1,7 @@
 """``python -m skpoison report``: a page from a file, and one line for bad input."""
 
 import errno
+import os
 import re
 import runpy
 import shlex
@@ -14,6 +15,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from skpoison import RobustnessReport
+from skpoison._files import write_texts
 from skpoison.report import _default_attacks, _strengths, _table, run_command
 from skpoison.report._command import _command, _parser
 from skpoison.study.engine import _worker
@@ -316,6 +318,22 @@ def test_a_full_disk_is_one_line_and_no_file(folder, capsys, monkeypatch, reques
     assert line.startswith("skpoison: error: ")
     assert "No space left on device" in line
     assert [name for name in files(folder) if "__pycache__" not in name] == before
+
+
+def test_two_files_are_both_written_or_neither(tmp_path, monkeypatch):
+    """Seen to fail where the first file stays new if the second cannot be put in its place."""
+    (tmp_path / "old").write_text("before")
+    replace = os.replace
+
+    def fail_on_the_last(source, path):
+        if path.name == "last":
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+        replace(source, path)
+
+    monkeypatch.setattr(os, "replace", fail_on_the_last)
+    with pytest.raises(PermissionError):
+        write_texts({tmp_path / name: "after" for name in ("old", "new", "last")})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"old": "before"}
 
 
 @pytest.mark.parametrize("argument", [[], ["table"], ["report"], ["report", "table.csv"]])

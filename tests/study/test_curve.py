@@ -1,4 +1,5 @@
 import json
+import math
 import pickle
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -260,6 +261,31 @@ def test_files_of_version_2_load(tmp_path):
     np.testing.assert_equal(asdict(RobustnessCurve.load(path)), asdict(curve))
 
 
+def test_files_of_version_3_load(tmp_path):
+    # They hold NaN as Python writes it.
+    path = tmp_path / "curve.json"
+    curve = make_curve(noisy([0.5, 0.8, 0.7]), values=[math.nan, 1, 2])
+    curve.scores["C"][0, 0] = math.nan
+    state = {**asdict(curve), "hits": None}
+    for table in ("scores", "train_scores", "fit_times"):
+        state[table] = {name: values.tolist() for name, values in state[table].items()}
+    path.write_text(json.dumps({"format": "skpoison.RobustnessCurve", "version": 3, **state}))
+    np.testing.assert_equal(asdict(RobustnessCurve.load(path)), asdict(curve))
+
+
+def test_any_number_is_saved_as_strict_json(tmp_path):
+    # Fails where a score that failed is written as NaN, which other readers of JSON refuse.
+    def refuse(word):
+        raise AssertionError(word)
+
+    path = tmp_path / "curve.json"
+    curve = make_curve(noisy([0.5, 0.8, 0.7]), values=[math.nan, math.inf, (-math.inf, 1.0)])
+    curve.scores["C"][0, :3] = math.nan, math.inf, -math.inf
+    curve.save(path)
+    json.loads(path.read_text(), parse_constant=refuse)
+    np.testing.assert_equal(asdict(RobustnessCurve.load(path)), asdict(curve))
+
+
 def test_saves_from_two_threads_to_one_file(tmp_path):
     # Fails if both write to one temporary file: it is torn, or gone when the other moves it.
     path = tmp_path / "curve.json"
@@ -316,7 +342,7 @@ def test_load_takes_only_curves(tmp_path):
         "[" * 100_000,
         "\x00",
         json.dumps({**good, "n_splits": 3}),
-        json.dumps({**good, "version": 4}),
+        json.dumps({**good, "version": 5}),
         json.dumps({**good, "version": True}),
         json.dumps({**good, "param_range": [1, 2, {"tuple": 3}]}),
         json.dumps({**good, "param_range": [1, 2, {"set": [3]}]}),
@@ -325,6 +351,9 @@ def test_load_takes_only_curves(tmp_path):
         json.dumps({**good, "scores": {"C": [[1]]}}),
         json.dumps({**good, "param_range": 3}),
         json.dumps({**good, "scores": {"C": [["x"]]}}),
+        json.dumps({**good, "scores": {"C": [["nan"]]}}),
+        json.dumps({**good, "version": 3, "scores": {"C": [[None] * 4] * 3}}),
+        json.dumps({**good, "param_range": [1, 2, {"float": "1.5"}]}),
         json.dumps({**good, "n_repeats": True}),
         json.dumps({**good, "test_train_ratio": -1}),
         json.dumps({**good, "train_scores": {}}),
@@ -353,7 +382,7 @@ def files(draw):
     own = {"strengths": {"a": [0, 0.5], "b": [1, 2]}, "strength_names": {"a": "rate", "b": None}}
     kwargs = draw(st.sampled_from([{}, {**own, "metric": "accuracy"}]))
     curve = RobustnessCurve("width", [1, 2], *tables, 2, 1, 0.5, **kwargs)
-    version = draw(st.integers(1, 3))
+    version = draw(st.integers(1, 4))
     state = {"format": "skpoison.RobustnessCurve", "version": version, **asdict(curve)}
     for table in ("scores", "train_scores", "fit_times"):
         state[table] = {name: values.tolist() for name, values in state[table].items()}

@@ -616,7 +616,7 @@ def test_files_that_hold_no_curve(text, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"version": 3', '"version": 4'),
+        ('"version": 4', '"version": 5'),
         ('"n_splits": 4', '"n_splits": 0'),
         ('"n_splits": 4', '"n_splits": "4"'),
         ('"n_splits": 4', '"n_splits": -4'),
