@@ -82,8 +82,8 @@ def test_an_attack_that_fails_on_one_fold_costs_the_cells_of_this_fold(digits):
     attacks = {"clean": None, "broken": FailingAttack(only_without=X[0, 0])}
     kwargs = {"param_name": "max_depth", "param_range": [1, 3], "cv": KFold(3), "random_state": 0}
     words = (
-        r"(?s)^6 of 12 fits .*is 0\.5\.\n2 times:\nThe attack 'broken' failed: RuntimeError: no at"
-        r".*4 times:\nRuntimeError: no tree that flat"
+        r"(?s)^6 of 12 fits .*is 0\.5\.\n4 times:\nRuntimeError: no tree that flat"
+        r".*2 times:\nThe attack 'broken' failed: RuntimeError: no at"
     )
     with pytest.warns(FitFailedWarning, match=words):
         curve = robustness_curve(

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from ..._threads import one_thread
 from ..._warnings import warn_caller
-from ._worker import Outcome, has_score, without_gaps
+from ._worker import FitTask, Outcome, has_score, without_gaps
 
 
 def run_plan(plan, *, n_jobs, store, error_score, progress, description):
@@ -48,7 +48,7 @@ def run_plan(plan, *, n_jobs, store, error_score, progress, description):
 def run_tasks(tasks, *, strict, n_jobs, **parallel_kw):
     """Run tasks in jobs; yields (places, outcomes) as they end.
 
-    `tasks` is a dict of tuples of places to tasks; a task has an outcome for each place.
+    `tasks` is a dict of places to tasks; a task has an outcome for each of its places.
     `parallel_kw` is passed to joblib's Parallel.
     """
     calls = (delayed(_outcomes)(places, task, strict) for places, task in tasks.items())
@@ -92,27 +92,50 @@ class _Runner:
             else:
                 self.put(place, Outcome(found, None))
         parts = _parts(fits)
-        poisoned = self.run_attacks(_parts(missing))
+        poisoned = self.run_attacks(_parts(missing), self.clean_fits(missing, fits), missing)
         self.bar.update(len(parts) - len(poisoned))
         if self.plan.needs_attacks:
             _check_attacks(parts, poisoned)
         tasks = {}
         for place, fit in missing.items():
             rows, error = poisoned.get(fit.part, (None, None))
+            if place in self.cells:
+                continue  # It ran beside the attacks.
             if error is None:
                 tasks[place] = self.plan.fit_task(place, fit, rows)
             else:
                 self.put(place, Outcome(None, f"The attack {fit.part.label!r} failed: {error}"))
-        for places, outcomes in self.run_tasks(self.plan.group(tasks, fits, self.n_jobs)):
-            for place, outcome in zip(places, outcomes, strict=True):
-                if outcome.error is None:
-                    self.store.keep(missing[place].key, outcome.value)
-                else:
-                    outcome = outcome._replace(error=self.plan.error_prefix(place) + outcome.error)
-                self.put(place, outcome)
+        # Results of a batch reach the store when the batch ends.
+        batch_size = 1 if self.store.enabled else "auto"
+        tasks = self.plan.group(tasks, fits, self.n_jobs)
+        for places, outcomes in self.run_tasks(tasks, batch_size):
+            self.finish(places, outcomes, missing)
 
-    def run_attacks(self, parts):
-        """Poison the parts; returns a dict of part to outcome."""
+    def clean_fits(self, missing, fits):
+        """The tasks that need no attack, and fit one estimator each.
+
+        They run beside the attacks, so that no worker waits for the last of these.
+        """
+        clean = {
+            place: self.plan.fit_task(place, fit, None)
+            for place, fit in missing.items()
+            if fit.part is None
+        }
+        # Nets that are trained together wait for the poisoned ones of their stack.
+        grouped = self.plan.group(clean, fits, self.n_jobs)
+        return {places: task for places, task in grouped.items() if isinstance(task, FitTask)}
+
+    def finish(self, places, outcomes, fits):
+        """Enter the cells of a task and keep them in the store."""
+        for place, outcome in zip(places, outcomes, strict=True):
+            if outcome.error is None:
+                self.store.keep(fits[place].key, outcome.value)
+            else:
+                outcome = outcome._replace(error=self.plan.error_prefix(place) + outcome.error)
+            self.put(place, outcome)
+
+    def run_attacks(self, parts, beside, fits):
+        """Poison the parts; returns a dict of part to outcome. Fits `beside` are done meanwhile."""
         keys = {}
         if self.store.enabled:
             keys = {part: self.plan.attack_key(part) for part in parts}
@@ -124,7 +147,16 @@ class _Runner:
             else:
                 poisoned[part] = Outcome(rows, None)
         self.bar.update(len(poisoned))
-        for done, outcomes in self.run_tasks(self.plan.attack_tasks(missing, self.n_jobs)):
+        attacks = self.plan.attack_tasks(missing, self.n_jobs)
+        if not attacks:
+            return poisoned
+        tasks = {("attack", parts): task for parts, task in attacks.items()}
+        tasks |= {("fit", places): task for places, task in beside.items()}
+        # One at a time: joblib would put a long attack behind another after some short ones.
+        for (kind, done), outcomes in self.run_tasks(tasks, batch_size=1):
+            if kind == "fit":
+                self.finish(done, outcomes, fits)
+                continue
             for part, outcome in zip(done, outcomes, strict=True):
                 poisoned[part] = outcome
                 if outcome.error is None:
@@ -132,9 +164,7 @@ class _Runner:
                 self.bar.update()
         return poisoned
 
-    def run_tasks(self, tasks):
-        # Results of a batch reach the store when the batch ends.
-        batch_size = 1 if self.store.enabled else "auto"
+    def run_tasks(self, tasks, batch_size):
         strict = self.error_score == "raise"
         return run_tasks(tasks, strict=strict, n_jobs=self.n_jobs, batch_size=batch_size)
 
