@@ -75,7 +75,10 @@ def _flips_by_loss(victims, X, labels):
     first = next(ranks, None)
     if first is None:
         return "no victim scores the classes, so that none can rank the rows"
-    note = f"The rows are ranked by a copy of {first!r} that was fitted on the clean training rows."
+    note = (
+        "The labels are flipped whose new label is the greatest surprise to a copy of "
+        f"{first!r} that was fitted on the clean training rows."
+    )
     if len(victims) > 1:
         note += " All victims are trained on the same flips."
     surrogate = victims[first]
@@ -115,6 +118,8 @@ def _ascent(victims, X, labels):
         return NO_NUMBERS
     surrogate, whose = surrogate_for(victims, X, labels, UNITS)
     note = f"The attack follows the gradients of a copy of {whose!r}."
+    if len(victims) > 1:
+        note += " An attack made for another model might do more harm to it."
     if whose is None:
         note = (
             "Transferred: no victim gives gradients, so that the attack follows those of a linear "
@@ -146,8 +151,8 @@ def _distance_in_words(n_columns):
     return (
         "The distance is the Euclidean one in units of each column's standard deviation. A row "
         f"that moves by one standard deviation in each of {n_columns} columns moves by "
-        f"{n_columns**0.5:.3g}. Each column stays in its range, which may stop a row "
-        "before. Missing cells stay missing."
+        f"{n_columns**0.5:.3g}. Each column stays in its range, so that a row may move less than "
+        "the strength says. Missing cells stay missing."
     )
 
 

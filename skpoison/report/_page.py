@@ -69,7 +69,11 @@ def _common(report):
 
 def _tolerated(report, victim, attack):
     point, facts = report.breaking_point(victim, attack), report.attacks[attack]
-    return "unknown" if math.isnan(point.low) else facts.value(point.low)
+    if math.isnan(point.low):
+        return "unknown"
+    smallest = min((one for one in facts.strengths if one > 0), default=0)
+    # 0 is clean training, which is no poison.
+    return facts.value(point.low) if point.low else f"none: {facts.value(smallest)} is the smallest"
 
 
 def _comparisons(report):

@@ -40,7 +40,7 @@ def picture_of(report, attack, prefix):
         ax.set_xlabel(f"Strength: {facts.axis}")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         if facts.is_share:
-            ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.set_ylim(_lowest(report), 1.02)
         ax.grid(alpha=0.3)
         text = io.StringIO()

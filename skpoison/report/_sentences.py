@@ -60,7 +60,7 @@ def broken(point, facts):
         return "has no scores"
     if math.isinf(point.budget):
         return f"not up to {facts.value(largest_scored(point))}"
-    return f"{facts.value(point.budget)} {interval(point, facts)}"
+    return f"about {facts.value(point.budget)} {interval(point, facts)}"
 
 
 def largest_scored(point):
@@ -93,7 +93,7 @@ def weakest_sentences(report):
         sentences.append(
             f"{are(report, list(falls))} weakest against {attack}: at its largest strength, "
             f"{facts.value(max(facts.strengths))}, it costs {costs}, more than any other attack at "
-            "its own largest."
+            "its own largest. (Strengths of different attacks cannot be compared.)"
         )
     return sentences
 
@@ -141,7 +141,10 @@ def success_sentence(report, attack):
         for victim, means in report.means(attack, success_of(attack)).items()
     ]
     at = facts.at(facts.strengths[-1])
-    return [f"At {at}, the answer that the attack wants is given for {'; '.join(shares)}."]
+    return [
+        f"At {at}, the answer that the attack wants is given for {'; '.join(shares)}. Its aim is "
+        "this answer, and not a lower accuracy."
+    ]
 
 
 def largest_fall(report, victim, attack):
@@ -152,35 +155,6 @@ def largest_fall(report, victim, attack):
 def fall_at(report, victim, attack, strength):
     """How far the accuracy falls at a strength of an attack."""
     return report.breaking_point(victim, attack).drops[strength]
-
-
-def control_sentences(report, victim):
-    """What each attack costs a victim beside its control."""
-    sentences = []
-    for attack, facts in report.attacks.items():
-        strength, control = max(facts.strengths), report.attacks.get(facts.control)
-        if control is not None and strength in control.strengths:
-            own = report.breaking_point(victim, facts.control).drops[strength]
-            sentences.append(
-                f"At {facts.at(strength)}, {subject(report, victim, inside=True)} loses "
-                f"{points(largest_fall(report, victim, attack))}; at {control.at(strength)}, the "
-                f"control, it loses {points(own)}."
-            )
-    return sentences
-
-
-def success_sentences(report, victim):
-    """How often attacks with an aim reach it."""
-    sentences = []
-    for attack, facts in report.attacks.items():
-        if facts.has_success:
-            means = report.means(attack, success_of(attack))[victim]
-            sentences.append(
-                f"{subject(report, victim)} gives the answer that the {attack} wants for "
-                f"{percent(means[-1])} of rows at {facts.at(facts.strengths[-1])}, and for "
-                f"{percent(means[0])} without poison."
-            )
-    return sentences
 
 
 def difference_sentences(report):
@@ -194,8 +168,8 @@ def difference_sentences(report):
         equal = [attack for attack, words in found.items() if not words]
         if equal:
             sentences.append(
-                f"Under {listed(equal)}, {other} and {first} differ by no more than chance at all "
-                "strengths tried."
+                f"Under {listed(equal)}, no difference between {other} and {first} can be shown at "
+                "any strength tried."
             )
         sentences += [
             f"Under {name}, beyond chance, {text}." for name, text in found.items() if text
@@ -214,9 +188,9 @@ def difference_in_words(report, first, other, attack):
         if own:
             most = max(own, key=lambda strength: abs(own[strength].mean))
             where = listed([place(facts, strength) for strength in own])
-            parts.append(
-                f"{other} scores {word} than {first} at {where}, by up to {points(own[most], sign)}"
-            )
+            up_to = "up to " if len(own) > 1 else ""
+            size = points(own[most], sign)
+            parts.append(f"{other} scores {word} than {first} at {where}, by {up_to}{size}")
     return ", and ".join(parts)
 
 
@@ -243,7 +217,8 @@ def certificate_sentences(report):
             text += (
                 f" and on {percent(one.mean(ROWS, 2))} whatever happens to the features of 1 row"
             )
-        sentences.append(f"{text}.")
+        text += "." if one.of is None else f". This says nothing of {one.of}."
+        sentences.append(text)
     return sentences
 
 

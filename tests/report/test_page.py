@@ -112,6 +112,28 @@ def test_page_has_what_a_reader_asks_for(page, report):
         assert part in words
 
 
+def test_clean_training_is_no_strength_that_a_model_tolerates(page, report):
+    """Seen to fail where "Tolerates 0%" stood for a model that may break at the smallest strength.
+
+    A reader took it for a measured 0%.
+    """
+    cells = [text.strip() for text in page.texts if text.strip()]
+    found = []
+    for attack, facts in report.attacks.items():
+        for victim in report.victims:
+            point = report.breaking_point(victim, attack)
+            at = next(
+                i
+                for i in range(len(cells))
+                if cells[i : i + 2] == [attack, victim] and "points" in cells[i + 4]
+            )
+            smallest = facts.value(facts.strengths[1])
+            expected = facts.value(point.low) if point.low else f"none: {smallest} is the smallest"
+            assert cells[at + 3] == expected
+            found.append(point.low == 0)
+    assert any(found)
+
+
 def test_same_report_makes_the_same_page(report, text, tmp_path):
     # Settings of matplotlib that the caller has do not change the picture; nor does the time.
     report.to_json(tmp_path / "r.json")

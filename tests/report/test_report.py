@@ -108,10 +108,11 @@ def test_recalls_add_up_to_accuracy(report):
 def test_sentences_have_the_numbers(report):
     text = repr(report)
     point = report.breaking_point("tree", "flips at random")
-    assert f"tree loses 5 points of accuracy at {100 * point.budget:.3g}% [" in text
+    assert f"tree loses 5 points of accuracy at about {100 * point.budget:.3g}% [" in text
     assert "weakest against gradient ascent: at its largest strength, 4, it costs" in text
     assert "the control" in text
     assert "Another model, PartitionEnsemble of tree" in text
+    assert "This says nothing of tree." in text
     assert "Under flips at random, " in text
 
 
