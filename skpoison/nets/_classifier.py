@@ -3,7 +3,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -48,6 +48,17 @@ _TOGETHER = "`X_val` and `y_val` must be given together, got only one of them"
 
 # Since skorch 1.4.
 _TAKES_ROUTING = "_routing_method" in inspect.signature(NeuralNetClassifier.fit_loop).parameters
+
+
+def _names_taken(make):
+    """The names of the parameters of a class of modules, or of a function that makes one."""
+    return _names_taken_by(make) if isinstance(make, type) else inspect.signature(make).parameters
+
+
+@lru_cache
+def _names_taken_by(module_class):
+    # An ensemble makes thousands of small modules, and a signature takes as long as one of them.
+    return frozenset(inspect.signature(module_class).parameters)
 
 
 def _resolve(device):
@@ -867,7 +878,7 @@ class NetClassifier(NeuralNetClassifier):
             learned = {"n_features": self.n_features_in_, "in_channels": self.input_shape_[0]}
         if hasattr(self, "classes_inferred_"):
             learned["n_classes"] = len(self.classes_)
-        taken = inspect.signature(self.module).parameters
+        taken = _names_taken(self.module)
         kwargs = {name: value for name, value in learned.items() if name in taken}
         kwargs.update(self.get_params_for("module"))
         with local_seed(self._draw_seed(), self.device):
