@@ -10,8 +10,8 @@ with 50 of CIFAR-10.
 A run on MNIST with 1,200 takes a quarter of an hour of one idle core. It adds its rows to
 ``certified_mnist.csv`` (one row for each ensemble, beside the paper's) and to
 ``certified_mnist_curves.csv`` (certified accuracy at each r), and draws ``certified_mnist.png``
-from all curves that are there. ``--data cifar10`` writes files of that name, and takes JPEG copies
-of the images too.
+from all curves that are there. ``--data cifar10`` writes ``certified_cifar10.csv`` and so on; it
+checks no checksum, so that JPEG copies of the images will do.
 """
 
 import argparse

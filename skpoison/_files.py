@@ -1,6 +1,7 @@
 """Text files that are written whole or not at all, and read with errors that name the file."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -12,23 +13,36 @@ def write_text(path, text):
 
 def write_texts(texts):
     """Write texts to files by path: all of them whole, or leave the files as they are."""
-    written, replaced = {}, {}
+    texts = {Path(path): text for path, text in texts.items()}
+    new = {path: _beside(path) for path in texts}
+    old = {}
     try:
         for path, text in texts.items():
-            path = Path(path)
-            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-            written[temporary] = path
-            temporary.write_text(text, encoding="utf-8")
-        for temporary, path in written.items():
-            before = path.read_bytes() if path.exists() else None
-            os.replace(temporary, path)
-            replaced[path] = before
+            new[path].write_text(text, encoding="utf-8")
+        # With the last file in its place nothing more can fail.
+        for path in list(texts)[:-1]:
+            old[path] = _beside(path) if path.exists() else None
+            if old[path] is not None:
+                shutil.copy2(path, old[path])
+        for path in texts:
+            os.replace(new[path], path)
     except BaseException:
-        for path, before in replaced.items():
-            path.unlink() if before is None else path.write_bytes(before)
-        for temporary in written:
-            temporary.unlink(missing_ok=True)
+        for path, copy in old.items():
+            if new[path].exists():
+                continue  # It is not in its place.
+            if copy is None:
+                path.unlink(missing_ok=True)
+            else:
+                os.replace(copy, path)
         raise
+    finally:
+        for temporary in (*new.values(), *filter(None, old.values())):
+            temporary.unlink(missing_ok=True)
+
+
+def _beside(path):
+    """A new hidden name in the folder of a file."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def read(path, kind, decode):

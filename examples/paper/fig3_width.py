@@ -285,8 +285,7 @@ class Study:
         self.poisoned = {}
         self.poison = memory_of(args).cache(poison)
         self.fit_surrogate = memory_of(args).cache(fitted_surrogate)
-        # Accuracy on its own rows of each surrogate that A and B share, by protocol, fold and seed.
-        self.surrogates = {}
+        self.surrogates = {}  # By protocol, fold and seed: pickled, and the score on its own rows.
 
     def compute(self, cell):
         """Append a cell to the table: train its net, or copy its twin. Returns its row."""
@@ -377,6 +376,8 @@ class Study:
             "test_accuracy": np.array(progress.test_accuracy),
             **went,
         }
+        if cell["surrogate"] != "none" and place_of(cell) in self.surrogates:
+            extras["surrogate_train_score"] = np.array(self.surrogates[place_of(cell)][1])
         table.append(row, **extras)
         forget(checkpoint)
         return row
@@ -417,10 +418,9 @@ class Study:
 
     def _poisoned(self, cell, rows):
         """The attacked rows: of all cells of a condition, protocol, fold and seed the same."""
-        split = None if cell["protocol"] == "paper" else cell["split"]
         seed = cell["seed"]
         # Those of an earlier seed or protocol are not asked for again.
-        place = (cell["protocol"], split, seed)
+        place = place_of(cell)
         self.poisoned = {key: data for key, data in self.poisoned.items() if key[0] == place}
         key = (place, cell["attack"])
         if key not in self.poisoned:
@@ -434,12 +434,17 @@ class Study:
                 options["surrogate"] = make_surrogate(self.args)[0]
                 if self.args.dataset == "cifar10":
                     # AlexNet is dear.
-                    fitted, accuracy = self.fit_surrogate(X, y, options["surrogate"], seed)
-                    options["surrogate"] = fitted
-                    self.surrogates[str(place)] = accuracy
-                    print(f"Surrogate of {place}: {accuracy:.4f} of its rows right", flush=True)
+                    if place not in self.surrogates:
+                        fitted = self.fit_surrogate(X, y, options["surrogate"], seed)
+                        self.surrogates = {place: fitted}
+                    options["surrogate"], _ = self.surrogates[place]
             self.poisoned[key] = self.poison(X, y, kind, budget, seed, options)
         return self.poisoned[key]
+
+
+def place_of(cell):
+    """What the rows that an attack is given depend on: the protocol, the fold and the seed."""
+    return cell["protocol"], None if cell["protocol"] == "paper" else cell["split"], cell["seed"]
 
 
 def checkpoint_of(cell, table):
@@ -510,10 +515,7 @@ def main():
         print("No cell is done: there is nothing to draw.")
         return None
     figure, shapes = draw(frame, args, N_FOLDS)
-    facts = {"shapes": shapes, "cells_left": len(table.missing(cells))}
-    if study.surrogates:
-        facts["surrogate_train_scores"] = study.surrogates
-    write_picture(args, stem, figure, **facts)
+    write_picture(args, stem, figure, shapes=shapes, cells_left=len(table.missing(cells)))
     tables = {
         "by_class": damage_by_class(frame, table, study.test[1]),
         "equal_loss": at_equal_loss(frame, table),

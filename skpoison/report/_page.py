@@ -73,7 +73,7 @@ def _tolerated(report, victim, attack):
         return "unknown"
     smallest = min((one for one in facts.strengths if one > 0), default=0)
     # 0 is clean training, which is no poison.
-    return facts.value(point.low) if point.low else f"none: {facts.value(smallest)} is the smallest"
+    return facts.value(point.low) if point.low else f"none (from {facts.value(smallest)})"
 
 
 def _comparisons(report):

@@ -46,7 +46,8 @@ def breaking_sentence(report, attack):
         text = f"{subject(report)} loses less than {lost} of accuracy up to {facts.at(largest)}"
         text += f" ({points(point.drops[largest])} there"
         if point.low < largest:
-            text += f"; a loss of {lost} is ruled out up to {facts.value(point.low)} only"
+            safe = f"only up to {facts.value(point.low)}" if point.low else "at no strength tried"
+            text += f"; a loss of {lost} is ruled out {safe}"
         text += ")"
     for victim, point in others:
         word = "at " if math.isfinite(point.budget) else ""

@@ -60,7 +60,7 @@ def _encoded_state(state):
 
 def _decoded_state(state, version):
     for table in TABLES:
-        state[table] = {name: _numbers(rows, version) for name, rows in state[table].items()}
+        state[table] = {name: _numbers(rows) for name, rows in state[table].items()}
     if version == 1:
         # Values are those that JSON can hold. Nothing is said of test sets and of splits that share
         # rows, so that there is nothing to judge by.
@@ -130,10 +130,9 @@ def _number(value):
     return value if math.isfinite(value) else str(value)
 
 
-def _numbers(rows, version):
+def _numbers(rows):
     """The array of a table in JSON, checked: numpy turns any string and null into a number."""
-    if version >= 4:
-        rows = [[WORDS[x] if x is None or type(x) is str else x for x in row] for row in rows]
+    rows = [[WORDS.get(x, x) if x is None or type(x) is str else x for x in row] for row in rows]
     if any(type(value) not in (int, float) for row in rows for value in row):
         raise ValueError("a table must have numbers only")
     return np.array(rows, dtype=np.float64)

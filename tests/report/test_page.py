@@ -128,7 +128,7 @@ def test_clean_training_is_no_strength_that_a_model_tolerates(page, report):
                 if cells[i : i + 2] == [attack, victim] and "points" in cells[i + 4]
             )
             smallest = facts.value(facts.strengths[1])
-            expected = facts.value(point.low) if point.low else f"none: {smallest} is the smallest"
+            expected = facts.value(point.low) if point.low else f"none (from {smallest})"
             assert cells[at + 3] == expected
             found.append(point.low == 0)
     assert any(found)

@@ -121,3 +121,10 @@ def test_the_file_is_json_to_every_reader(report, tmp_path):
     assert repr(loaded) == repr(spoilt)
     assert loaded.to_frame().equals(spoilt.to_frame())
     assert str(loaded.certificates) == str(spoilt.certificates)
+    # Reports of before hold curves of version 3, with null for NaN too.
+    state = json.loads((tmp_path / "r").read_text())
+    for study in state["studies"]:
+        for curves in study.values():
+            curves["version"] = 3
+    (tmp_path / "old").write_text(json.dumps(state))
+    assert repr(RobustnessReport.load(tmp_path / "old")) == repr(spoilt)

@@ -352,7 +352,6 @@ def test_load_takes_only_curves(tmp_path):
         json.dumps({**good, "param_range": 3}),
         json.dumps({**good, "scores": {"C": [["x"]]}}),
         json.dumps({**good, "scores": {"C": [["nan"]]}}),
-        json.dumps({**good, "version": 3, "scores": {"C": [[None] * 4] * 3}}),
         json.dumps({**good, "param_range": [1, 2, {"float": "1.5"}]}),
         json.dumps({**good, "n_repeats": True}),
         json.dumps({**good, "test_train_ratio": -1}),
@@ -411,7 +410,7 @@ def dumps(value):
 
 
 def check_load(content):
-    """Fails if strings or nulls become numbers, or any other error comes out."""
+    """Fails if other strings than "inf" become numbers, or any other error comes out."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "curve.json")
         path.write_bytes(content)
@@ -426,8 +425,13 @@ def check_load(content):
                 assert values.dtype == np.float64
                 assert values.shape == (len(curve.param_range), curve.n_splits * curve.n_repeats)
                 for row, found in zip(state[table][name], values.tolist(), strict=True):
-                    assert all(type(entry) in (int, float) for entry in row)
-                    np.testing.assert_array_equal(found, np.array(row, dtype=float))
+                    words = {None: np.nan, "inf": np.inf, "-inf": -np.inf}
+                    meant = [
+                        words[entry] if entry is None or isinstance(entry, str) else entry
+                        for entry in row
+                    ]
+                    assert all(type(entry) in (int, float) for entry in meant)
+                    np.testing.assert_array_equal(found, np.array(meant, dtype=float))
         curve.to_frame()
         assert len(str(curve).split("\n", 1)) == 2
         curve.save(path)

@@ -114,6 +114,24 @@ def test_an_attack_that_always_fails_raises(digits, tmp_path, poison):
     assert CountingFlip.runs == n_runs
 
 
+class CountedTree(DecisionTreeClassifier):
+    n_fits = 0
+
+    def fit(self, X, y):
+        CountedTree.n_fits += 1
+        return super().fit(X, y)
+
+
+def test_an_attack_that_always_fails_ends_the_study_before_the_clean_fits(digits):
+    """Seen to fail where the clean fits beside the attacks were all done first."""
+    attacks = {"clean": None, "broken": FailingAttack(only_without=np.nan)}
+    kwargs = {"param_name": "max_depth", "param_range": [2, 3, 4], "cv": 3, "random_state": 0}
+    CountedTree.n_fits = 0
+    with pytest.raises(ValueError, match="The attack 'broken' failed each time"):
+        robustness_curve(CountedTree(), *digits, attacks=attacks, **kwargs)
+    assert CountedTree.n_fits == 0
+
+
 class Broken:
     """A metric that fails for trees of depth 1, or on the rows that a tree was trained on."""
 

@@ -92,10 +92,8 @@ class _Runner:
             else:
                 self.put(place, Outcome(found, None))
         parts = _parts(fits)
-        poisoned = self.run_attacks(_parts(missing), self.clean_fits(missing, fits), missing)
+        poisoned = self.run_attacks(parts, missing, fits)
         self.bar.update(len(parts) - len(poisoned))
-        if self.plan.needs_attacks:
-            _check_attacks(parts, poisoned)
         tasks = {}
         for place, fit in missing.items():
             rows, error = poisoned.get(fit.part, (None, None))
@@ -134,9 +132,12 @@ class _Runner:
                 outcome = outcome._replace(error=self.plan.error_prefix(place) + outcome.error)
             self.put(place, outcome)
 
-    def run_attacks(self, parts, beside, fits):
-        """Poison the parts; returns a dict of part to outcome. Fits `beside` are done meanwhile."""
-        keys = {}
+    def run_attacks(self, all_parts, missing_fits, fits):
+        """Poison what missing fits need; returns a dict of part to outcome.
+
+        Fits that need no attack are done meanwhile. `all_parts` are those of all fits of the wave.
+        """
+        keys, parts = {}, _parts(missing_fits)
         if self.store.enabled:
             keys = {part: self.plan.attack_key(part) for part in parts}
         poisoned, missing = {}, []
@@ -151,17 +152,21 @@ class _Runner:
         if not attacks:
             return poisoned
         tasks = {("attack", parts): task for parts, task in attacks.items()}
+        beside = self.clean_fits(missing_fits, fits)
         tasks |= {("fit", places): task for places, task in beside.items()}
         # One at a time: joblib would put a long attack behind another after some short ones.
         for (kind, done), outcomes in self.run_tasks(tasks, batch_size=1):
             if kind == "fit":
-                self.finish(done, outcomes, fits)
+                self.finish(done, outcomes, missing_fits)
                 continue
             for part, outcome in zip(done, outcomes, strict=True):
                 poisoned[part] = outcome
                 if outcome.error is None:
                     self.store.keep(keys.get(part), outcome.value)
                 self.bar.update()
+            if self.plan.needs_attacks:
+                # At once, and not after all fits beside it.
+                _check_attacks(all_parts, poisoned)
         return poisoned
 
     def run_tasks(self, tasks, batch_size):
@@ -199,7 +204,10 @@ def _parts(fits):
 
 
 def _check_attacks(parts, poisoned):
-    """Raise if an attack failed on each of its parts in a repeat: no number would be left of it."""
+    """Raise if an attack failed on each of its parts in a repeat: no number would be left of it.
+
+    `poisoned` has the outcomes so far; a part without one has not failed.
+    """
     errors = {}
     for part in parts:
         _, error = poisoned.get(part, (None, None))
