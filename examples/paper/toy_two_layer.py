@@ -229,7 +229,7 @@ def draw(table):
             means, lows, highs = np.array([*found.values()]).T
             line = ax.plot([*found], means, marker="o", markersize=4, label=attack)[0]
             ax.fill_between([*found], lows, highs, alpha=0.2, color=line.get_color())
-        ax.set(xscale="log", xlabel="width m", title=variant)
+        ax.set(xscale="log", xlabel="width m", title=variant if len(variants) > 1 else "")
     axes[0, 0].set_ylabel("accuracy on clean points")
     axes[0, -1].legend(title="trained on")
     figure.tight_layout()
