@@ -206,4 +206,5 @@ names = {
     for (partitions, spread, vote, _), group in pd.read_csv(curves_at).groupby(KEYS)
 }
 display = CertifiedAccuracyDisplay(certified=names).plot()
+display.ax_.legend(loc="lower left", fontsize="small")  # Where no curve is.
 display.figure_.savefig(args.out / f"{stem}.png", dpi=120)
