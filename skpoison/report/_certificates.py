@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from ..defences import PartitionEnsemble
 from ..study import robustness_curve
-from ._own_attacks import code_of
+from ._code import code_of
 from ._scores import CHANGES, LABELS, ROWS, certified, score_certificates
 
 # Rows in each partition of the ensemble that a report adds, and bounds on its partitions.

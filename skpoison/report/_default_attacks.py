@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._frames import is_frame, numeric_places, shape_of
 from ..attacks import BackdoorPatch, CleanLabelPGA, LabelFlip, RandomNoise
 from ._attack_facts import AttackFacts
-from ._own_attacks import code_of
+from ._code import code_of
 from ._strengths import PATCH_RATES, RATES, distances
 from ._surrogates import surrogate_for
 

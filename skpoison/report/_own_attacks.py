@@ -1,12 +1,12 @@
 """Attacks that the user gave, and the words for them."""
 
-import re
 from collections.abc import Mapping
 
 from sklearn.base import clone
 
 from ..attacks import BaseAttack
 from ._attack_facts import AttackFacts
+from ._code import code_of
 from ._strengths import BUDGET_FACTORS, RATES, check_list
 
 
@@ -57,8 +57,3 @@ def strength_name_of(attack):
         return attack.strength_name
     params = attack.get_params() if hasattr(attack, "get_params") else {}
     return next((name for name in ("budget", "rate") if name in params), None)
-
-
-def code_of(thing):
-    """An estimator as code in one line, without addresses, which differ from run to run."""
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(thing).split()))

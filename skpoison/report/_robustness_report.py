@@ -22,9 +22,10 @@ from .._version import __version__
 from .._warnings import warn_caller
 from ..study import robustness_curve
 from ._certificates import certify
+from ._code import code_of
 from ._data_facts import data_facts
 from ._default_attacks import default_attacks, quiet_defaults
-from ._own_attacks import check_own_attacks, code_of, facts_of_own, strength_name_of
+from ._own_attacks import check_own_attacks, facts_of_own, strength_name_of
 from ._poisoned_rows import poisoned_rows
 from ._result import RobustnessReport
 from ._scores import score_under_attack

@@ -10,15 +10,18 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from skorch.callbacks import LRScheduler
 
 from makers import NoPoison, net
 from skpoison import (
+    MLP,
     BaseLabelAttack,
     CleanLabelPGA,
     LabelFlip,
+    NetClassifier,
     PartitionEnsemble,
     RandomNoise,
     RobustnessReport,
@@ -28,6 +31,7 @@ from skpoison import (
     robustness_report,
 )
 from skpoison.attacks import BaseAttack
+from skpoison.report._code import code_of
 from skpoison.report._robustness_report import _telling_strength
 from skpoison.report._surrogates import linear_model_of
 from skpoison.study import corrected_interval
@@ -413,12 +417,48 @@ def test_the_call_makes_the_same_report(report, trees, wine):
     assert isinstance(again, RobustnessReport)
 
 
+class Lookup:
+    """Something that has an address in its repr, and no parameters."""
+
+
 def test_addresses_are_no_part_of_a_report():
     # They would differ each time that the same report is made.
-    from skpoison.report._own_attacks import code_of
+    thing = Lookup()
+    assert " at 0x" in repr(thing)
+    assert " at 0x" not in code_of(thing)
+    assert code_of(test_addresses_are_no_part_of_a_report).startswith("test_addresses")
 
-    assert " at 0x" in repr(test_names_are_checked)
-    assert code_of(test_names_are_checked) == "<function test_names_are_checked>"
+
+NET = NetClassifier(MLP, module__width=64, lr=0.5, optimizer__momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NET,
+        LabelFlip(0.2, selection="loss", surrogate=NET),
+        make_pipeline(StandardScaler(), LogisticRegression(C=2.0)),
+        PartitionEnsemble(NET, 15),
+        NetClassifier(MLP, callbacks=[("decay", LRScheduler(policy="StepLR", step_size=2))]),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_code_makes_the_same_model(model):
+    """Seen to fail with skorch's `repr`, which leaves out the learning rate."""
+    names = (MLP, LRScheduler, LabelFlip, LogisticRegression, NetClassifier, PartitionEnsemble)
+    names += (Pipeline, StandardScaler)
+    again = eval(code_of(model), {one.__name__: one for one in names})
+    assert type(again) is type(model)
+    assert code_of(again) == code_of(model)
+    found, expected = (
+        {
+            name: repr(value)
+            for name, value in one.get_params().items()
+            if " at 0x" not in repr(value)
+        }
+        for one in (again, model)
+    )
+    assert found == expected
 
 
 def test_equal_differences_in_all_folds_are_no_verdict():
