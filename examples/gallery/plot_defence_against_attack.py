@@ -56,20 +56,10 @@ attacks = {
 columns = {}
 for name, (attack, strength) in attacks.items():
     scoring = {"accuracy": "accuracy"}
-    if isinstance(attack, BackdoorPatch):
-        # The share of rows with the patch that are called zeros.
+    if name == "patch":  # Also the share of rows with the patch that are called zeros.
         scoring["success"] = attack.success_rate
-    curves = robustness_curve(
-        victims,
-        X,
-        y,
-        attacks={name: attack},
-        param_name="strength",
-        param_range=[0, strength],
-        scoring=scoring,
-        cv=3,
-        random_state=0,
-    )
+    study = {"param_name": "strength", "param_range": [0, strength], "scoring": scoring}
+    curves = robustness_curve(victims, X, y, attacks={name: attack}, cv=3, random_state=0, **study)
     for metric, by_victim in curves.items():
         means = {v: curve.scores[name].mean(axis=1) for v, curve in by_victim.items()}
         columns.setdefault(f"no attack:\n{metric}", {v: mean[0] for v, mean in means.items()})
