@@ -104,8 +104,8 @@ RECIPES = {
     },
 }
 # CIFAR-10 on a CPU, by either recipe. An epoch of AlexNet takes 76 s of a core, and a step of the
-# attack about 45 s. At the rate 0.01 a clean net of width 100 is at 0.40 after 100 epochs, and still
-# learns as fast as before: more epochs were not tried yet.
+# attack about 45 s. At the rate 0.01 a clean net of width 100 is at 0.40 after 100 epochs and
+# still learns as fast as before; more epochs were not tried yet.
 CIFAR10_ON_CPU = {"epochs": 300, "patience": 300, "surrogate_epochs": 30, "attack_steps": 20}
 
 
