@@ -34,7 +34,7 @@ X, y = (X[order] / 16).astype(np.float32), y[order]
 net = NetClassifier(MLP, lr=0.2, batch_size=32, max_epochs=30)
 
 # %%
-# The victims are a net and four nets with a defence. All see the same folds, poisoned rows and
+# The victims are a net and three nets with a defence. All see the same folds, poisoned rows and
 # seeds.
 victims = {
     "none": net,
