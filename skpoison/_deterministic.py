@@ -5,11 +5,12 @@ algorithm of a convolution by timing it. Torch can do without both, by switches 
 """
 
 import os
-import threading
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
+
+from ._switches import Switch
 
 _WARN = 1
 
@@ -57,12 +58,15 @@ class _Switches(NamedTuple):
         return _Switches(_WARN, benchmark=False, fills_memory=False)
 
 
-_CHANGING = threading.Lock()
-# One entry for each open block: the switches as they were before the first block was opened.
-_OUTSIDE: list[_Switches] = []
+def _set_deterministic(_):
+    before = _Switches.read()
+    before.made_deterministic().write()
+    return before.write
 
 
-@contextmanager
+_DETERMINISTIC = Switch(_set_deterministic)
+
+
 def deterministic(device):
     """Compute with deterministic kernels in the block, if `device` is a CUDA device.
 
@@ -77,17 +81,11 @@ def deterministic(device):
     ----------
     device : str or torch.device
         Where the block computes.
+
+    Returns
+    -------
+    block : context manager
     """
     if torch.device(device).type != "cuda":
-        yield
-        return
-    with _CHANGING:
-        _OUTSIDE.append(_OUTSIDE[0] if _OUTSIDE else _Switches.read())
-        _OUTSIDE[0].made_deterministic().write()
-    try:
-        yield
-    finally:
-        with _CHANGING:
-            before = _OUTSIDE.pop()
-            if not _OUTSIDE:
-                before.write()
+        return nullcontext()
+    return _DETERMINISTIC.at(True)

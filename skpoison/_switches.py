@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 
-class _Switch:
+class Switch:
     """A switch that any number of threads may hold; the last of their blocks puts it back.
 
     Parameters
@@ -125,6 +125,6 @@ def _set_cudnn(enabled):
     return lambda: setattr(cudnn, "enabled", before)
 
 
-_ROUNDING = _Switch(_set_rounding)
-_OLD_ROUNDING = _Switch(_set_old_rounding)
-_CUDNN = _Switch(_set_cudnn)
+_ROUNDING = Switch(_set_rounding)
+_OLD_ROUNDING = Switch(_set_old_rounding)
+_CUDNN = Switch(_set_cudnn)
