@@ -104,6 +104,8 @@ def damage_by_class(frame, table, y_test):
 def at_equal_loss(frame, table):
     """Accuracies where the training loss first falls under each of several levels.
 
+    Epochs after which the test rows were not scored do not count.
+
     The training loss of an epoch is the mean over its batches, each before its step. ``score`` is
     the accuracy on clean test rows after that epoch, and ``kept_score`` after the one that the rows
     held out would keep of those so far. A level that is not reached has no row.
@@ -114,7 +116,8 @@ def at_equal_loss(frame, table):
         if not arrays:
             continue
         for level in LEVELS:
-            under = np.flatnonzero(arrays["train_loss"] < level)
+            is_scored = np.isfinite(arrays["test_accuracy"])
+            under = np.flatnonzero((arrays["train_loss"] < level) & is_scored)
             if len(under) == 0:
                 continue
             epoch = int(under[0])
@@ -132,7 +135,7 @@ def motion(frame, table):
     """How far the weights of each layer went, and how much accuracy swings from epoch to epoch.
 
     ``swing`` is the mean absolute difference of accuracy on clean test rows between successive
-    epochs, from the sixth on (NaN if there are too few).
+    epochs, from the sixth on (NaN if there are too few, or if not all of them were scored).
     """
     rows = []
     for row in frame.to_dict("records"):

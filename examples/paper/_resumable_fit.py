@@ -4,6 +4,7 @@ Each epoch is a `partial_fit` of its own: between two of them a net holds all th
 training depends on (weights, optimiser, generator, history), and its pickle is a checkpoint.
 """
 
+import math
 import os
 import pickle
 import time
@@ -27,7 +28,7 @@ class Progress:
     net : NetClassifier
         As of the last epoch, or at the end with the weights of the best.
     train_loss, held_out_accuracy, test_accuracy : list of float
-        One value an epoch.
+        One value an epoch; NaN where the test rows were not scored.
     best_epoch : int
         The first epoch with the highest accuracy on the rows held out, from 0.
     best_weights : dict of str to Tensor
@@ -54,7 +55,7 @@ class Progress:
         return self.n_epochs >= epochs or self.n_epochs - 1 - self.best_epoch >= patience
 
 
-def fit(net, train, held_out, test, *, epochs, patience, checkpoint, settings, every):
+def fit(net, train, held_out, test, *, epochs, patience, test_every, checkpoint, settings, every):
     """Train `net` on `train`, and restore the weights that were best on `held_out`.
 
     Parameters
@@ -65,6 +66,9 @@ def fit(net, train, held_out, test, *, epochs, patience, checkpoint, settings, e
         Labels are the indices of the classes.
     epochs, patience : int
         The most epochs, and how many without a higher accuracy on `held_out` end the training.
+    test_every : int
+        Test rows are scored after each epoch with this number as a divisor, and after each one that
+        is the best so far.
     checkpoint : path-like
         Where the training is kept between epochs; removed by `forget`, not here.
     settings : dict
@@ -79,7 +83,7 @@ def fit(net, train, held_out, test, *, epochs, patience, checkpoint, settings, e
     progress = _load(checkpoint, settings) or Progress(net)
     written = time.perf_counter()
     while not progress.is_over(epochs, patience):
-        _train_epoch(progress, train, held_out, test)
+        _train_epoch(progress, train, held_out, test, test_every)
         if time.perf_counter() - written >= every:
             _save(progress, checkpoint, settings)
             written = time.perf_counter()
@@ -116,7 +120,7 @@ def distance_from_start(start, progress):
     }
 
 
-def _train_epoch(progress, train, held_out, test):
+def _train_epoch(progress, train, held_out, test, test_every):
     net = progress.net
     began = time.perf_counter()
     with warnings.catch_warnings():
@@ -126,12 +130,14 @@ def _train_epoch(progress, train, held_out, test):
     progress.fit_time += time.perf_counter() - began
     progress.train_loss.append(float(net.history[-1, "train_loss"]))
     accuracy = net.score(*held_out)
-    if accuracy > max(progress.held_out_accuracy, default=-1.0):
+    is_best = accuracy > max(progress.held_out_accuracy, default=-1.0)
+    if is_best:
         progress.best_epoch = progress.n_epochs - 1
         weights = net.module_.state_dict()
         progress.best_weights = {name: value.clone() for name, value in weights.items()}
     progress.held_out_accuracy.append(accuracy)
-    progress.test_accuracy.append(net.score(*test))
+    is_scored = is_best or progress.n_epochs % test_every == 0
+    progress.test_accuracy.append(net.score(*test) if is_scored else math.nan)
 
 
 def _save(progress, checkpoint, settings):

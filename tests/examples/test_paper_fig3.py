@@ -337,7 +337,8 @@ def test_a_checkpoint_of_other_settings_or_bytes_is_not_used(monkeypatch, tmp_pa
     def fitted(epochs, settings):
         net = NetClassifier(MLP, max_epochs=1, batch_size=16, random_state=0, classes=[0, 1])
         data = [(X, y)] * 3
-        options = {"patience": 9, "checkpoint": path, "settings": settings, "every": 0}
+        options = {"patience": 9, "test_every": 1, "settings": settings, "every": 0}
+        options["checkpoint"] = path
         return _resumable_fit.fit(net, *data, epochs=epochs, **options)
 
     expected = fitted(3, "a").train_loss
@@ -355,6 +356,30 @@ def test_a_checkpoint_of_other_settings_or_bytes_is_not_used(monkeypatch, tmp_pa
     sys.modules.pop("_resumable_fit")
 
 
+def test_test_rows_scored_now_and_then_change_no_fit(load_script, digits, tmp_path):
+    # Fails if the best epoch has no score, or a score moves the training.
+    fit = load_script("_resumable_fit").fit
+    from skpoison import MLP, NetClassifier
+
+    X, y = digits
+    net = NetClassifier(MLP, max_epochs=1, lr=1.0, random_state=0, classes=list(range(10)))
+    options = {"epochs": 8, "patience": 8, "checkpoint": tmp_path / "a", "settings": {}, "every": 9}
+    data = (X[:200], y[:200]), (X[200:], y[200:]), (X[:99], y[:99])
+    always = fit(clone(net), *data, test_every=1, **options)
+    seldom = fit(clone(net), *data, test_every=4, **options)
+    assert seldom.train_loss == always.train_loss
+    assert seldom.held_out_accuracy == always.held_out_accuracy
+    is_scored = np.isfinite(seldom.test_accuracy)
+    scores = np.array(always.held_out_accuracy)
+    earlier = np.maximum.accumulate(np.append(-1.0, scores[:-1]))
+    expected = (scores > earlier) | (np.arange(1, 9) % 4 == 0)
+    assert is_scored.tolist() == expected.tolist()
+    assert 2 < is_scored.sum() < 8
+    assert np.array(seldom.test_accuracy)[is_scored].tolist() == [
+        always.test_accuracy[epoch] for epoch in np.flatnonzero(is_scored)
+    ]
+
+
 def test_distance_is_from_the_nets_own_start(monkeypatch, tmp_path):
     # Fails if the distance is to the start of another seed: at rate 0 a net stays where it began.
     monkeypatch.syspath_prepend(SCRIPT.parent)
@@ -365,7 +390,8 @@ def test_distance_is_from_the_nets_own_start(monkeypatch, tmp_path):
     X, y = np.random.default_rng(0).random((20, 1, 28, 28), np.float32), np.arange(20) % 10
     net = NetClassifier(MnistConvNet, module__width=5, lr=0.0, max_epochs=1, classes=range(10))
     net.set_params(random_state=4)
-    options = {"epochs": 2, "patience": 2, "checkpoint": tmp_path / "a", "settings": {}, "every": 9}
+    options = {"epochs": 2, "patience": 2, "test_every": 1, "settings": {}, "every": 9}
+    options["checkpoint"] = tmp_path / "a"
     progress = _resumable_fit.fit(clone(net), *[(X, y)] * 3, **options)
     assert _resumable_fit.distance_from_start(clone(net), progress)["distance"].max() == 0
     other = clone(net).set_params(random_state=5)
@@ -485,6 +511,10 @@ def test_equal_loss_and_falls(load_script):
     assert frame["epoch"].tolist() == [1, 2, 2, 2, 4, 4]
     assert frame["score"].tolist() == [0.1, 0.2, 0.2, 0.2, 0.4, 0.4]
     assert frame["kept_score"].tolist() == [0.1, 0.1, 0.1, 0.1, 0.4, 0.4]
+    arrays["test_accuracy"][4] = np.nan
+    frame = report.at_equal_loss(pd.DataFrame(cells[:1]), Table())
+    assert frame["epoch"].tolist() == [1, 2, 2, 2, 5, 5]
+    arrays["test_accuracy"][4] = 0.4
     moved = report.motion(pd.DataFrame(cells[:1]), Table()).iloc[0]
     assert moved["swing"] == pytest.approx((0.3 + 0.1) / 2)
     assert moved[["0.weight", "9.weight"]].tolist() == [1.0, 2.0]
