@@ -103,10 +103,10 @@ RECIPES = {
         "full": {"epochs": 200, "patience": 30, "surrogate_epochs": 100, "attack_steps": 100},
     },
 }
-# CIFAR-10 on a CPU, by either recipe. An epoch of AlexNet takes 76 s of a core, and a step of the
-# attack about 45 s. At the rate 0.01 a clean net of width 100 is best after some 165 epochs, and
-# falls after 200 (docs/results/fig3_width/look_at_cifar10_300_epochs.csv). To score the test rows
-# after each of so many epochs would take a quarter of the time.
+# CIFAR-10 on a CPU, by either recipe. An epoch of AlexNet takes 47 to 76 s of a core, and a step
+# of the attack 27 to 45 s. At the rate 0.01 a clean net of width 100 is best after some 165 epochs,
+# and falls after 200 (docs/results/fig3_width/look_at_cifar10_300_epochs.csv). To score the test
+# rows after each of so many epochs would take a quarter of the time.
 CIFAR10_ON_CPU = {
     "epochs": 200,
     "patience": 200,
