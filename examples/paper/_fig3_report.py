@@ -175,6 +175,8 @@ def falls(frame):
 def draw(frame, args, n_folds):
     """A panel for each protocol, at the constant rate where that was run; figure and shapes."""
     shapes, panels = {}, []
+    # Clean first: a table may begin with cells of an attack.
+    frame = frame.sort_values("attack", key=lambda names: names != "clean", kind="stable")
     for (protocol, rule), part in frame.groupby(["protocol", "lr_rule"], sort=False):
         scores = part.groupby(["width", "attack"], sort=False)["score"]
         table = scores.agg(lambda s: f"{s.mean():.3f} ({len(s)})").unstack(sort=False).sort_index()
