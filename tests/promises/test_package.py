@@ -35,7 +35,7 @@ OURS = {
     "_files": set(),
     "_frames": set(),
     "_intervals": set(),
-    "_deterministic": set(),
+    "_deterministic": {"_switches"},
     "_switches": set(),
     "_threads": {"_validation"},
     "_warnings": set(),
