@@ -104,19 +104,18 @@ def damage_by_class(frame, table, y_test):
 def at_equal_loss(frame, table):
     """Accuracies where the training loss first falls under each of several levels.
 
-    Epochs after which the test rows were not scored do not count.
-
     The training loss of an epoch is the mean over its batches, each before its step. ``score`` is
     the accuracy on clean test rows after that epoch, and ``kept_score`` after the one that the rows
-    held out would keep of those so far. A level that is not reached has no row.
+    held out would keep of those so far. An epoch counts only if the test rows were scored after it,
+    and a level that is not reached has no row.
     """
     rows = []
     for row in frame.to_dict("records"):
         arrays = table.read_extras(row)
         if not arrays:
             continue
+        is_scored = np.isfinite(arrays["test_accuracy"])
         for level in LEVELS:
-            is_scored = np.isfinite(arrays["test_accuracy"])
             under = np.flatnonzero((arrays["train_loss"] < level) & is_scored)
             if len(under) == 0:
                 continue

@@ -38,8 +38,8 @@ LOSSES = ["negated", "cross_entropy"]
 MODELS = {"linear": Linear, "alexnet": AlexNet, "resnet18": ResNet18}
 RATES = [50, 100, 150, 200, 300, 400, 500]
 # By scale and model: training rows and test rows (None: all), values of C, steps of the attack,
-# epochs of training and their rate, number of seeds. On a CPU, AlexNet and ResNet18 take hours for
-# one point of the curve: S/n is that of C = 300 with all of CIFAR-10.
+# epochs and rate of the training, number of seeds. On a CPU, one point of the curve of AlexNet or
+# ResNet18 takes hours. Its S/n is that of C = 300 with all of CIFAR-10.
 SIZES = {
     ("smoke", "linear"): (1000, None, [30, 60, 120], 10, 20, 0.1, 2),
     ("smoke", "alexnet"): (128, 64, [20], 2, 2, 0.01, 1),
@@ -70,8 +70,9 @@ def data(scale, model, dataset, no_verify, seed):
 
 def train(model, X, y, n_epochs, lr, seed):
     """Train the model by plain SGD."""
-    module = MODELS[model]
-    net = NetClassifier(module, lr=lr, batch_size=128, max_epochs=n_epochs, random_state=seed)
+    net = NetClassifier(
+        MODELS[model], lr=lr, batch_size=128, max_epochs=n_epochs, random_state=seed
+    )
     return net.fit(X, y)
 
 
