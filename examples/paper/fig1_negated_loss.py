@@ -45,7 +45,7 @@ SIZES = {
     ("smoke", "alexnet"): (128, 64, [20], 2, 2, 0.01, 1),
     ("smoke", "resnet18"): (64, 64, [20], 2, 2, 0.01, 1),
     ("cpu", "linear"): (10_000, None, RATES, 30, 20, 0.1, 5),
-    ("cpu", "alexnet"): (5000, None, [95], 20, 30, 0.1, 1),
+    ("cpu", "alexnet"): (10_000, None, [134], 20, 30, 0.1, 1),
     ("cpu", "resnet18"): (1000, 2000, [42], 10, 10, 0.1, 1),
     ("full", "linear"): (None, None, RATES, 100, 20, 0.1, 5),
     ("full", "alexnet"): (None, None, RATES, 100, 100, 0.01, 5),
