@@ -222,43 +222,40 @@ def draw_panel(ax, curve, rest):
     display = RobustnessCurveDisplay.from_curve(
         curve, ax=ax, score_name="Accuracy on clean test data"
     )
+    style = {"marker": "s", "markersize": 4, "fillstyle": "none", "linestyle": "none"}
     for line, name in zip(display.lines_, curve.scores, strict=True):
         own = rest[rest["attack"] == name]
-        label = "other seeds, not complete" if name == "clean" and len(rest) else None
-        style = {"marker": "s", "markersize": 4, "fillstyle": "none", "linestyle": "none"}
-        ax.plot(own["width"], own["score"], color=line.get_color(), label=label, **style)
+        ax.plot(own["width"], own["score"], color=line.get_color(), **style)
+    if len(rest):
+        # A line without points: its mark stands for those of all colours.
+        ax.plot([], [], color="0.4", label="other seeds, not complete", **style)
 
 
 def draw_rules(frame, args):
-    """A panel for each attack and seed: accuracy over width under each rule of the rate.
-
-    Seeds are not averaged: each rule may have other seeds.
-    """
+    """A panel for each attack and rule of the rate: accuracy over width, a line for each seed."""
     frame = frame[(frame["protocol"] == "paper") & (frame["width"] >= FROM_WIDTH)]
     others = frame[frame["lr_rule"] != "constant"]
     attacks, seeds = others["attack"].unique(), sorted(others["seed"].unique())
     rules = [rule for rule in LR_RULES if rule in set(frame["lr_rule"])]
     figure, axes = plt.subplots(
         len(attacks),
-        len(seeds),
-        figsize=(2 + 3.2 * len(seeds), 1 + 2.4 * len(attacks)),
+        len(rules),
+        figsize=(2 + 2.8 * len(rules), 1 + 2.4 * len(attacks)),
         sharex=True,
         sharey="row",
         squeeze=False,
         layout="constrained",
     )
     figure.suptitle(f'{data_name(args)}, n = {args.n_train:,}, recipe "{args.recipe}"')
-    for (i, attack), (j, seed) in itertools.product(enumerate(attacks), enumerate(seeds)):
+    for (i, attack), (j, rule) in itertools.product(enumerate(attacks), enumerate(rules)):
         ax = axes[i, j]
-        for k, rule in enumerate(rules):
+        for k, seed in enumerate(seeds):
             is_own = (frame["attack"] == attack) & (frame["seed"] == seed)
             part = frame[is_own & (frame["lr_rule"] == rule)].sort_values("width")
-            # Rules that share a fit lie on one another: the earlier ones have larger marks.
-            style = {"marker": "osD^"[k], "markersize": 9 - 2 * k, "alpha": 0.8}
-            ax.plot(part["width"], part["score"], label=rule, **style)
-        ax.set(xscale="log", title=f"{attack}, seed {seed}")
+            ax.plot(part["width"], part["score"], "o-", color=f"C{k}", label=seed, alpha=0.8)
+        ax.set(xscale="log", title=f"{attack}, {rule}")
         ax.label_outer()
     figure.supxlabel("Width")
     figure.supylabel("Accuracy on clean test data")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), title="rate", loc="outside right center")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), title="seed", loc="outside right center")
     return figure
